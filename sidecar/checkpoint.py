@@ -1,0 +1,114 @@
+"""Finds a checkpoint's folders, reads their configs and loads their weights.
+
+A checkpoint is a folder with DalleBart files and its VQGAN: a folder of its own, given or found beside
+or inside the first. It may carry `sampling.json`, its own sampling defaults; the published checkpoints
+have none and get upstream's.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+import jax.numpy as jnp
+
+from sidecar.config import ConfigError, ModelConfig, SamplingSettings, VQGANConfig
+from sidecar.model.msgpack_file import CheckpointError
+from sidecar.model.params import Params, load_dallebart, load_vqgan
+
+Parsed = TypeVar("Parsed")
+
+# transformers' defaults (the published config files name none of these) and the notebook's condition scale.
+UPSTREAM_SAMPLING = SamplingSettings(cond_scale=10.0, temperature=1.0, top_k=50, top_p=1.0)
+
+
+class CheckpointNotFoundError(FileNotFoundError):
+    """There is no checkpoint where one was asked for; the message says which file was looked for where."""
+
+
+@dataclass(frozen=True)
+class CheckpointFolders:
+    """A checkpoint that exists and whose configs can be served; nothing is loaded yet."""
+
+    folder: Path
+    vqgan_folder: Path
+    config: ModelConfig
+    vqgan_config: VQGANConfig
+    sampling: SamplingSettings
+
+    @property
+    def image_side(self) -> int:
+        """Width and height of a picture in pixels."""
+        return round(self.config.image_length**0.5) * self.vqgan_config.downsampling
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters on the device, and one sha256 over the contents of both weight files."""
+
+    params: Params
+    vqgan_params: Params
+    digest: str
+
+
+def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolders:
+    """Find and check everything about a checkpoint but its weights.
+
+    Raises:
+        CheckpointNotFoundError: a folder or file is missing.
+        ConfigError: a config that cannot be served.
+        CheckpointError: the two configs do not belong together.
+    """
+    config = _read(folder / "config.json", ModelConfig.from_json)
+    vqgan_folder = _find_vqgan(folder, vqgan)
+    vqgan_config = _read(vqgan_folder / "config.json", VQGANConfig.from_json)
+    if vqgan_config.n_embed > config.image_table_rows:
+        raise CheckpointError(
+            f"{vqgan_folder}: a codebook of {vqgan_config.n_embed} entries, but {folder} draws only "
+            f"{config.image_vocab_size} different image tokens: give the VQGAN it was trained with"
+        )
+    sampling = UPSTREAM_SAMPLING
+    if (folder / "sampling.json").exists():
+        sampling = _read(folder / "sampling.json", SamplingSettings.from_json)
+    return CheckpointFolders(folder, vqgan_folder, config, vqgan_config, sampling)
+
+
+def load_weights(found: CheckpointFolders, dtype: jnp.dtype) -> Weights:
+    """Read both weight files: DalleBart in `dtype`, the VQGAN in float32.
+
+    Raises:
+        CheckpointError: a file is unreadable, or does not hold what its config says.
+    """
+    params, digest = load_dallebart(found.folder, found.config, dtype)
+    vqgan_params, vqgan_digest = load_vqgan(found.vqgan_folder, found.vqgan_config)
+    combined = hashlib.sha256(f"{digest} {vqgan_digest}".encode()).hexdigest()
+    return Weights(params, vqgan_params, combined)
+
+
+def _find_vqgan(folder: Path, given: Path | None) -> Path:
+    candidates = [given] if given else [folder / "vqgan", folder.parent / "vqgan"]
+    for candidate in candidates:
+        if (candidate / "config.json").is_file():
+            return candidate
+    tried = " or ".join(str(candidate) for candidate in candidates)
+    raise CheckpointNotFoundError(
+        f"no VQGAN: there is no config.json in {tried}; name its folder with --vqgan"
+    )
+
+
+def _read(path: Path, parse: Callable[[Mapping[str, object]], Parsed]) -> Parsed:
+    """What `parse` makes of the JSON object in `path`; every error names the file."""
+    try:
+        values: object = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise CheckpointNotFoundError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: not a JSON file ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a JSON object")
+    try:
+        return parse(cast(Mapping[str, object], values))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

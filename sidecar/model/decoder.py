@@ -1,0 +1,144 @@
+"""The image-token decoder, as a whole sequence (training, tests) and one token at a time (serving).
+
+Caches are arguments and results, never module state: whoever calls decides where they live.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from sidecar.config import ModelConfig
+from sidecar.model.layers import Attention, GatedFeedForward, Norm
+
+# Keys and values of one layer: of the image tokens so far (L places), and of the prompt (T places).
+Past = tuple[Float[Array, "B H L C"], Float[Array, "B H L C"]]
+Cross = tuple[Float[Array, "B H T C"], Float[Array, "B H T C"]]
+
+
+class DecoderLayer(nn.Module):
+    """Normformer layer: self attention, cross attention, gated feed-forward."""
+
+    config: ModelConfig
+    dtype: jnp.dtype
+
+    def setup(self) -> None:
+        config = self.config
+        heads = config.decoder_attention_heads
+        self.pre_self_norm = Norm(dtype=self.dtype)
+        self.self_attention = Attention(config.d_model, heads, self.dtype)
+        self.post_self_norm = Norm(use_scale=True, dtype=self.dtype)
+        self.pre_cross_norm = Norm(dtype=self.dtype)
+        self.cross_attention = Attention(config.d_model, heads, self.dtype)
+        self.post_cross_norm = Norm(use_scale=True, dtype=self.dtype)
+        self.feed_forward = GatedFeedForward(config.d_model, config.decoder_ffn_dim, self.dtype)
+
+    def __call__(
+        self,
+        x: Float[Array, "B L D"],
+        cross: Cross,
+        cross_mask: Bool[Array, "B T"],
+    ) -> Float[Array, "B L D"]:
+        """The whole sequence at once, each position seeing itself and those before it."""
+        normed = self.pre_self_norm(x)
+        causal = jnp.tril(jnp.ones((x.shape[1], x.shape[1]), bool))[None]
+        mixed = self.self_attention.attend(normed, self.self_attention.key_value(normed), causal)
+        return self._after_self_attention(x, mixed, cross, cross_mask)
+
+    def step(
+        self,
+        x: Float[Array, "B 1 D"],
+        positions: Int[Array, "B"],
+        past: Past,
+        cross: Cross,
+        cross_mask: Bool[Array, "B T"],
+    ) -> tuple[Float[Array, "B 1 D"], Past]:
+        """One token a row, each row at its own position; returns the grown cache."""
+        normed = self.pre_self_norm(x)
+        new = self.self_attention.key_value(normed)
+        past = (_write(past[0], new[0], positions), _write(past[1], new[1], positions))
+        seen = jnp.arange(past[0].shape[2])[None, None, :] <= positions[:, None, None]
+        mixed = self.self_attention.attend(normed, past, seen)
+        return self._after_self_attention(x, mixed, cross, cross_mask), past
+
+    def _after_self_attention(
+        self,
+        x: Float[Array, "B Q D"],
+        mixed: Float[Array, "B Q D"],
+        cross: Cross,
+        cross_mask: Bool[Array, "B T"],
+    ) -> Float[Array, "B Q D"]:
+        x = x + self.post_self_norm(mixed)
+        normed = self.pre_cross_norm(x)
+        mixed = self.cross_attention.attend(normed, cross, cross_mask[:, None, :])
+        x = x + self.post_cross_norm(mixed)
+        return x + self.feed_forward(x)
+
+
+class Decoder(nn.Module):
+    """Token and position embedding, norm, layers, final norm; the head belongs to `DalleBart`."""
+
+    config: ModelConfig
+    dtype: jnp.dtype
+
+    def setup(self) -> None:
+        config = self.config
+        self.embed_tokens = nn.Embed(config.image_table_rows, config.d_model, self.dtype)
+        self.embed_positions = nn.Embed(config.image_length, config.d_model, self.dtype)
+        self.embedding_norm = Norm(use_scale=True, dtype=self.dtype)
+        self.layers = [DecoderLayer(config, self.dtype) for _ in range(config.decoder_layers)]
+        self.final_norm = Norm(dtype=self.dtype)
+
+    def cross_cache(self, encoder_hidden: Float[Array, "B T D"]) -> tuple[Cross, ...]:
+        """Cross-attention keys and values of every layer: computed once a prompt, not once a token."""
+        return tuple(layer.cross_attention.key_value(encoder_hidden) for layer in self.layers)
+
+    def __call__(
+        self,
+        input_ids: Int[Array, "B L"],
+        cross: tuple[Cross, ...],
+        cross_mask: Bool[Array, "B T"],
+    ) -> Float[Array, "B L D"]:
+        """Hidden states of a whole sequence that begins with the start token."""
+        positions = jnp.arange(input_ids.shape[1])
+        x = self.embed_tokens(input_ids) + self.embed_positions(positions)[None]
+        x = self.embedding_norm(x)
+        for layer, layer_cross in zip(self.layers, cross, strict=True):
+            x = layer(x, layer_cross, cross_mask)
+        return self.final_norm(x)
+
+    def step(
+        self,
+        input_ids: Int[Array, "B"],
+        positions: Int[Array, "B"],
+        past: tuple[Past, ...],
+        cross: tuple[Cross, ...],
+        cross_mask: Bool[Array, "B T"],
+    ) -> tuple[Float[Array, "B D"], tuple[Past, ...]]:
+        """Hidden state of one token a row and the caches grown by it.
+
+        Args:
+            input_ids: the token before the one to draw (the start token at position 0).
+            positions: its place, 0 .. image_length - 1; the cache is written there.
+            past: self-attention keys and values; what lies behind `positions` is never read.
+        """
+        x = self.embed_tokens(input_ids) + self.embed_positions(positions)
+        x = self.embedding_norm(x)[:, None]
+        grown: list[Past] = []
+        for layer, layer_past, layer_cross in zip(self.layers, past, cross, strict=True):
+            x, layer_past = layer.step(x, positions, layer_past, layer_cross, cross_mask)
+            grown.append(layer_past)
+        return self.final_norm(x)[:, 0], tuple(grown)
+
+
+def _write(
+    cache: Float[Array, "B H L C"], new: Float[Array, "B H 1 C"], positions: Int[Array, "B"]
+) -> Float[Array, "B H L C"]:
+    """`cache` with row b's entry at `positions[b]` replaced by `new[b]`."""
+
+    def write_row(
+        row: Float[Array, "H L C"], entry: Float[Array, "H 1 C"], position: Int[Array, ""]
+    ) -> Float[Array, "H L C"]:
+        return jax.lax.dynamic_update_slice_in_dim(row, entry, position, axis=1)
+
+    return jax.vmap(write_row)(cache, new.astype(cache.dtype), positions)

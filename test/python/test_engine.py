@@ -1,0 +1,155 @@
+"""The engine on golden checkpoints: prompt ids in, upstream's tokens and pixels out."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from goldens import VQGAN_FOLDER, golden, model_folder, steps_to_compare
+
+from sidecar.checkpoint import UPSTREAM_SAMPLING, load_weights, open_checkpoint
+from sidecar.engine import Engine, EngineTask
+
+GREEDY = replace(UPSTREAM_SAMPLING, top_k=1)
+CHUNK = 16
+
+
+def make_engine(name="mini-scan", *, slots=4, chunk_tokens=CHUNK):
+    found = open_checkpoint(model_folder(name), VQGAN_FOLDER)
+    dtype = jnp.dtype("float32")
+    want = golden(name)
+    unconditional = tuple(
+        np.asarray(want[f"{field}_uncond"][0]) for field in ("input_ids", "attention_mask")
+    )
+    return Engine(
+        found,
+        load_weights(found, dtype),
+        unconditional,
+        slots=slots,
+        chunk_tokens=chunk_tokens,
+        dtype=dtype,
+    )
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return make_engine()
+
+
+@pytest.fixture(scope="module")
+def want():
+    return golden("mini-scan")
+
+
+def golden_task(want, row, *, task_id=None, seed=0, sampling=GREEDY):
+    ids, mask = np.asarray(want["input_ids"][row]), np.asarray(want["attention_mask"][row])
+    return EngineTask(task_id or f"row {row}", ids, mask, seed, sampling)
+
+
+def run(engine):
+    """Step until idle; pixels by task id."""
+    pixels = {}
+    while engine.running:
+        pixels |= {picture.task_id: picture.pixels for picture in engine.step()}
+    return pixels
+
+
+def tokens_in_slot(engine, slot):
+    """What the slot drew; the engine itself never needs to look."""
+    return np.asarray(engine._batch.tokens[slot])
+
+
+@pytest.mark.parametrize("name", ["mini-scan", "mini-unrolled", "mega-scan", "variant-hot-extra-ids"])
+@pytest.mark.parametrize(("scale", "suffix", "near_tie"), [(1.0, "", 1e-3), (10.0, "_cfg10", 5e-3)])
+def test_greedy_tokens_are_upstreams(name, scale, suffix, near_tie):
+    want = golden(name)
+    sliced = f"greedy{suffix}_sliced"
+    # Where no id outside the codebook ever wins, plain and sliced answers are the same.
+    tokens = want.get(sliced, want[f"greedy{suffix}"])
+    margins = want.get(f"{sliced}_margin", want[f"greedy{suffix}_margin"])
+    rows = min(2, len(tokens))
+    engine = make_engine(name, slots=rows)
+    for row in range(rows):
+        engine.admit(golden_task(want, row, sampling=replace(GREEDY, cond_scale=scale)))
+    run(engine)
+    for row in range(rows):
+        steps = steps_to_compare(margins[row], near_tie)
+        drawn = tokens_in_slot(engine, row)
+        np.testing.assert_array_equal(drawn[:steps], np.asarray(tokens[row])[:steps])
+        assert drawn.max() < 128
+
+
+def test_prompt_ids_in_upstreams_pixels_out(engine, want):
+    for row in range(4):
+        engine.admit(golden_task(want, row))
+    pixels = run(engine)
+    for row in range(4):
+        apart = np.abs(pixels[f"row {row}"].astype(int) - np.asarray(want["e2e_pixels"][row]))
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 0.001
+
+
+def test_a_picture_depends_on_its_seed_and_not_on_its_neighbours(engine, want):
+    def task(seed):
+        return golden_task(want, 0, task_id=str(seed), seed=seed, sampling=UPSTREAM_SAMPLING)
+
+    engine.admit(task(7))
+    alone = run(engine)["7"]
+    engine.admit(golden_task(want, 1, sampling=replace(UPSTREAM_SAMPLING, top_k=0, top_p=0.9)))
+    engine.step()
+    for seed in (8, 7, 9):
+        engine.admit(task(seed))
+    beside = run(engine)
+    np.testing.assert_array_equal(beside["7"], alone)
+    assert not np.array_equal(beside["8"], alone)
+    assert not np.array_equal(beside["8"], beside["9"])
+
+
+def test_a_cancelled_task_frees_its_slot_and_gives_no_picture(engine, want):
+    for row in range(4):
+        engine.admit(golden_task(want, row))
+    engine.step()
+    assert engine.free_slots == 0
+    assert engine.cancel("row 2")
+    assert engine.free_slots == 1
+    assert not engine.cancel("row 2")
+    assert set(run(engine)) == {"row 0", "row 1", "row 3"}
+    assert engine.free_slots == 4
+
+
+def test_progress_counts_the_tokens_of_each_running_task(engine, want):
+    engine.admit(golden_task(want, 0))
+    engine.step()
+    engine.admit(golden_task(want, 1))
+    engine.step()
+    assert engine.progress() == [("row 0", 2 * CHUNK), ("row 1", CHUNK)]
+    run(engine)
+    assert engine.progress() == []
+
+
+def test_a_chunk_that_does_not_divide_the_picture_changes_nothing(want):
+    uneven = make_engine(slots=1, chunk_tokens=13)
+    uneven.admit(golden_task(want, 0))
+    run(uneven)
+    np.testing.assert_array_equal(tokens_in_slot(uneven, 0), np.asarray(want["greedy_cfg10"][0]))
+
+
+def test_compile_reports_every_program_and_leaves_all_slots_free():
+    engine = make_engine(slots=3)
+    reports = []
+    engine.compile(lambda done, total: reports.append((done, total)))
+    assert reports[0] == (0, 4)
+    assert reports[-1] == (4, 4)
+    assert engine.free_slots == 3
+
+
+def test_serving_compiles_nothing_that_compile_did_not(want):
+    engine = make_engine(slots=3)
+    engine.compile(lambda done, total: None)
+    programs = [engine._read_prompt, engine._fill_slot, engine._draw_picture]
+    programs += engine._decode_chunk.values()
+    before = [program._cache_size() for program in programs]
+    for row in range(3):
+        engine.admit(golden_task(want, row, seed=row))
+    run(engine)
+    assert [program._cache_size() for program in programs] == before
