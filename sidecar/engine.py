@@ -116,12 +116,12 @@ class Engine:
         report(0, total)
         self.admit(task)
         jax.block_until_ready(self._picture_of(0))
-        for done, size in enumerate(self._decode_chunk, start=1):
-            report(done, total)
+        report(1, total)
+        for done, size in enumerate(self._decode_chunk, start=2):
             self._batch = self._decode_chunk[size](self._weights.params, self._batch)
             jax.block_until_ready(self._batch.positions)
+            report(done, total)
         self.cancel(task.task_id)
-        report(total, total)
 
     def admit(self, task: EngineTask) -> None:
         """Put a task into the lowest free slot; there must be one."""

@@ -3,13 +3,13 @@
 from functools import partial
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from sidecar.config import ModelConfig
 from sidecar.model.decoder import Cross, Decoder, Past
 from sidecar.model.encoder import Encoder
+from sidecar.model.layers import Dense, dot_rows
 
 
 class DalleBart(nn.Module):
@@ -21,12 +21,11 @@ class DalleBart(nn.Module):
     def setup(self) -> None:
         self.encoder = Encoder(self.config, self.dtype)
         self.decoder = Decoder(self.config, self.dtype)
-        self.lm_head = nn.Dense(
+        # Guidance at scale 10 multiplies rounding errors by 19: logits are float32 in any precision.
+        self.lm_head = Dense(
             self.config.image_table_rows,
-            use_bias=False,
             dtype=self.dtype,
-            # Guidance at scale 10 multiplies rounding errors by 19, so logits are float32 in every precision.
-            dot_general=partial(jax.lax.dot_general, preferred_element_type=jnp.float32),
+            dot_general=partial(dot_rows, preferred_element_type=jnp.float32),
         )
 
     def encode(

@@ -3,9 +3,13 @@
 Shapes in signatures: B rows, Q query positions, K key positions, D model width, H heads, C head width.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 NORM_EPSILON = 1e-5
@@ -20,6 +24,32 @@ class Norm(nn.LayerNorm):
     use_scale: bool = False
 
 
+def dot_rows(
+    inputs: Float[Array, "*B D"],
+    kernel: Float[Array, "D F"],
+    dimension_numbers: object = None,
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> Float[Array, "*B F"]:
+    """The product of a dense layer as one two-dimensional matrix product, in `nn.Dense`'s terms.
+
+    XLA:CPU differentiates a product over more than one leading axis into loops that run several times
+    slower than its matrix kernels; training/ needs those gradients.
+    """
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    product = jax.lax.dot(
+        rows, kernel, precision=precision, preferred_element_type=preferred_element_type
+    )
+    return product.reshape(*inputs.shape[:-1], kernel.shape[-1])
+
+
+class Dense(nn.Dense):
+    """A dense layer without bias, as all of the model's are."""
+
+    use_bias: bool = False
+    dot_general: Callable[..., Array] | None = dot_rows
+
+
 class Attention(nn.Module):
     """Multi-head attention, cut into the steps that a key/value cache needs apart.
 
@@ -31,8 +61,8 @@ class Attention(nn.Module):
     dtype: jnp.dtype
 
     def setup(self) -> None:
-        def dense() -> nn.Dense:
-            return nn.Dense(self.d_model, use_bias=False, dtype=self.dtype)
+        def dense() -> Dense:
+            return Dense(self.d_model, dtype=self.dtype)
 
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = dense(), dense(), dense(), dense()
 
@@ -66,8 +96,8 @@ class GatedFeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B Q D"]) -> Float[Array, "B Q D"]:
-        def dense(width: int, name: str) -> nn.Dense:
-            return nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)
+        def dense(width: int, name: str) -> Dense:
+            return Dense(width, dtype=self.dtype, name=name)
 
         x = Norm(dtype=self.dtype, name="norm")(x)
         gate = jax.nn.gelu(dense(self.ffn_dim, "gate")(x), approximate=False)

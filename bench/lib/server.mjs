@@ -1,0 +1,123 @@
+/** Starts the built server as a user would, and measures it from outside: over HTTP and from /proc. */
+import { spawn } from "node:child_process";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as waitMs } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const MAIN = join(ROOT, "dist", "main.js");
+const PYTHON = join(ROOT, ".venv", "bin", "python");
+const NO_OP_SIDECAR = join(ROOT, "test", "fixtures", "fake_sidecar.py");
+const POLL_MS = 20;
+
+/**
+ * @typedef {object} BenchServer
+ * @property {string} url
+ * @property {number} pid
+ * @property {number} listenMs from the start of the process to the open port
+ * @property {number} readyMs from the start of the process to ready
+ * @property {() => Promise<void>} stop
+ */
+
+/**
+ * Starts a server on a free port and waits until it is ready.
+ *
+ * @param {readonly string[]} flags
+ * @returns {Promise<BenchServer>}
+ */
+export async function startServer(flags) {
+  const started = performance.now();
+  const args = [MAIN, "--port", "0", "--host", "127.0.0.1", ...flags];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  const port = await new Promise((resolve, reject) => {
+    createInterface(child.stdout).on("line", (line) => {
+      const { port } = JSON.parse(line);
+      if (port !== undefined) resolve(port);
+    });
+    child.once("exit", (code) => reject(new Error(`the server ended with code ${code}`)));
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const listenMs = performance.now() - started;
+  while (!(await fetch(`${url}/ready`)).ok) await waitMs(POLL_MS);
+  const readyMs = performance.now() - started;
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await exited;
+  };
+  return { url, pid: child.pid ?? 0, listenMs, readyMs, stop };
+}
+
+/**
+ * Starts a server whose sidecar answers at once with one-colour pictures: what is left is the server.
+ *
+ * @param {number} side pixels
+ * @returns {Promise<BenchServer>}
+ */
+export async function startNoOpServer(side) {
+  const folder = await mkdtemp(join(tmpdir(), "dalle-bench-"));
+  const python = join(folder, "python");
+  const options = `--chunks 1 --width ${side} --height ${side}`;
+  // Takes the place of `python -m sidecar`.
+  const script = `#!/bin/sh\nshift 2\nexec "${PYTHON}" "${NO_OP_SIDECAR}" ${options} "$@"\n`;
+  await writeFile(python, script);
+  await chmod(python, 0o700);
+  const flags = ["--sidecar_python", python, "--checkpoint", folder, "--cache_dir", "none"];
+  const server = await startServer([...flags, "--log_level", "info"]);
+  const stop = async () => {
+    await server.stop();
+    await rm(folder, { recursive: true });
+  };
+  return { ...server, stop };
+}
+
+/**
+ * Posts one sentence and returns the time to the last byte of the answer.
+ *
+ * @param {BenchServer} server
+ * @param {number} imageCount
+ * @param {number} seed
+ * @returns {Promise<number>} milliseconds
+ */
+export async function timeRequest(server, imageCount, seed) {
+  const started = performance.now();
+  const body = JSON.stringify({ text: "a red circle", num_images: imageCount, seed });
+  const response = await fetch(`${server.url}/dalle`, { method: "POST", body });
+  const { generatedImages } = await response.json();
+  if (generatedImages?.length !== imageCount) {
+    throw new Error(`asked for ${imageCount} images, got ${response.status}`);
+  }
+  return performance.now() - started;
+}
+
+/**
+ * @param {BenchServer} server
+ * @returns {Promise<any>} the answer of /health_check
+ */
+export async function readHealth(server) {
+  return (await fetch(`${server.url}/health_check`)).json();
+}
+
+/**
+ * Resident memory of a process (Linux).
+ *
+ * @param {number} pid
+ * @returns {Promise<number>} bytes
+ */
+export async function readResidentBytes(pid) {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+}
+
+/**
+ * @param {readonly number[]} values
+ * @param {number} share 0.5 for the median
+ * @returns {number}
+ */
+export function quantile(values, share) {
+  const sorted = values.toSorted((one, other) => one - other);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}

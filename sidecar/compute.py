@@ -1,0 +1,166 @@
+"""The compute thread: loads the checkpoint, then feeds the engine from a queue of commands.
+
+It owns JAX. Everything it has to say goes through `emit`; between two chunks it looks at its queue, so a
+new task, a cancel or a deadline takes effect within one chunk.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sidecar.loading import LoadedModel, describe_failure, load_model
+from sidecar.messages import (
+    Bye,
+    Cancel,
+    Drain,
+    Failed,
+    Generate,
+    Image,
+    Progress,
+    SidecarConfig,
+    UpMessage,
+)
+from sidecar.tasks import InvalidTaskError, Task, prepare_task
+
+log = logging.getLogger(__name__)
+
+Command = Generate | Cancel | Drain
+Emit = Callable[[UpMessage], None]
+
+
+def start_compute(config: SidecarConfig, emit: Emit) -> "ComputeThread":
+    """Start the thread; `emit` must be thread-safe. READY, or a fatal FAILED, follows through it."""
+    compute = ComputeThread(config, emit)
+    compute.start()
+    return compute
+
+
+@dataclass
+class _Pulse:
+    """What the beat tells of this thread; replaced as a whole, so that a reader never sees half."""
+
+    count: int
+    phase: str
+    at: float
+
+
+class ComputeThread(threading.Thread):
+    """See the module; the public methods may be called from any thread and never block."""
+
+    def __init__(self, config: SidecarConfig, emit: Emit) -> None:
+        super().__init__(name="compute", daemon=True)
+        self._config = config
+        self._emit = emit
+        self._commands: queue.Queue[Command] = queue.Queue()
+        self._waiting: deque[Task] = deque()
+        self._running: dict[str, Task] = {}
+        self._draining = False
+        self._pulse = _Pulse(0, "starting", time.monotonic())
+
+    def submit(self, command: Command) -> None:
+        """Hand over a command; it is obeyed at the next chunk."""
+        self._commands.put(command)
+
+    def counter(self) -> tuple[int, str, float]:
+        """How often the thread has shown life, what it is doing, and seconds since it last did."""
+        pulse = self._pulse
+        return pulse.count, pulse.phase, time.monotonic() - pulse.at
+
+    def run(self) -> None:
+        """Load, say READY, work until drained. A fault ends the sidecar: the server starts another."""
+        try:
+            model = load_model(self._config, self._emit, self._beat)
+            self._serve(model)
+            self._emit(Bye("drained"))
+        except Exception as error:
+            log.exception("compute thread failed")
+            code, retryable = describe_failure(error)
+            self._emit(Failed(None, None, code, str(error) or repr(error), retryable, fatal=True))
+
+    def _beat(self, phase: str) -> None:
+        self._pulse = _Pulse(self._pulse.count + 1, phase, time.monotonic())
+
+    def _serve(self, model: LoadedModel) -> None:
+        while True:
+            idle = not self._waiting and not self._running
+            if idle and self._draining:
+                return
+            self._beat("drain" if self._draining else "idle" if idle else "generate")
+            self._obey(model, wait=idle)
+            self._drop_late(model)
+            self._admit(model)
+            if self._running:
+                self._decode(model)
+
+    def _obey(self, model: LoadedModel, *, wait: bool) -> None:
+        """Take every command that has arrived; with nothing to do, wait for the first."""
+        try:
+            self._obey_one(model, self._commands.get(block=wait))
+            while True:
+                self._obey_one(model, self._commands.get_nowait())
+        except queue.Empty:
+            return
+
+    def _obey_one(self, model: LoadedModel, command: Command) -> None:
+        match command:
+            case Generate():
+                try:
+                    self._waiting.append(prepare_task(command, model))
+                except InvalidTaskError as error:
+                    self._fail(command.task_id, command.attempt, error.code, str(error))
+            case Cancel(task_id=task_id):
+                self._end(model, task_id, "cancelled", "cancelled by the server")
+            case Drain():
+                self._draining = True
+
+    def _drop_late(self, model: LoadedModel) -> None:
+        now = time.monotonic()
+        for task in [*self._waiting, *self._running.values()]:
+            if task.deadline < now:
+                self._end(model, task.task_id, "deadline_exceeded", "the deadline has passed")
+
+    def _admit(self, model: LoadedModel) -> None:
+        while self._waiting and model.engine.free_slots:
+            task = self._waiting.popleft()
+            model.engine.admit(task.engine_task)
+            task.started = time.monotonic()
+            self._running[task.task_id] = task
+
+    def _decode(self, model: LoadedModel) -> None:
+        pictures = model.engine.step()
+        if progress := model.engine.progress():
+            self._emit(Progress(tuple(progress)))
+        for picture in pictures:
+            task = self._running.pop(picture.task_id)
+            height, width, _ = picture.pixels.shape
+            self._emit(
+                Image(
+                    task_id=task.task_id,
+                    attempt=task.attempt,
+                    width=width,
+                    height=height,
+                    seed=task.engine_task.seed,
+                    text_tokens=task.text_tokens,
+                    image_tokens=model.image_tokens,
+                    seconds=time.monotonic() - task.started,
+                    payload=picture.pixels.tobytes(),
+                )
+            )
+
+    def _end(self, model: LoadedModel, task_id: str, code: str, message: str) -> None:
+        """Take a task out, wherever it is. One that has ended already is nobody's concern."""
+        model.engine.cancel(task_id)
+        task = self._running.pop(task_id, None)
+        if task is None:
+            task = next((task for task in self._waiting if task.task_id == task_id), None)
+            if task is None:
+                return
+            self._waiting.remove(task)
+        self._fail(task_id, task.attempt, code, message)
+
+    def _fail(self, task_id: str, attempt: int, code: str, message: str) -> None:
+        self._emit(Failed(task_id, attempt, code, message, retryable=False, fatal=False))

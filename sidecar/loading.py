@@ -1,0 +1,192 @@
+"""From a sidecar's configuration to a model that is compiled, warm and described in READY."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from sidecar.checkpoint import (
+    CheckpointFolders,
+    CheckpointNotFoundError,
+    Weights,
+    load_weights,
+    open_checkpoint,
+)
+from sidecar.config import SAMPLING_LIMITS, ConfigError, SamplingSettings
+from sidecar.engine import Engine, EngineTask
+from sidecar.messages import (
+    LoadPhase,
+    Phase,
+    Ready,
+    Sampling,
+    SamplingDefaults,
+    SamplingLimits,
+    SidecarConfig,
+    UpMessage,
+)
+from sidecar.model.msgpack_file import CheckpointError
+from sidecar.text import TextProcessor
+
+Emit = Callable[[UpMessage], None]
+Beat = Callable[[str], None]
+
+WARM_UP_PROMPT = "warm up"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What generating needs, once loading is over."""
+
+    engine: Engine
+    text: TextProcessor
+    sampling: SamplingSettings
+    image_tokens: int
+
+
+def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
+    """Load, compile and warm up, telling PHASE by PHASE; ends with READY.
+
+    Args:
+        beat: called with the phase's name whenever there was progress.
+
+    Raises:
+        CheckpointNotFoundError, ConfigError, CheckpointError: permanent; see `describe_failure`.
+    """
+    phases = _Phases(emit, beat)
+    _configure_jax(config)
+    with phases.measure("load"):
+        phases.report(0, 2, "files")
+        found = open_checkpoint(Path(config.checkpoint), _optional_path(config.vqgan))
+        text = TextProcessor.from_checkpoint(
+            found.folder,
+            max_length=found.config.max_text_length,
+            vocab_size=found.config.encoder_vocab_size,
+            normalize=found.config.normalize_text,
+        )
+        dtype = _choose_precision(config.precision)
+        weights = load_weights(found, dtype)
+        phases.report(2, 2, "files")
+    with phases.measure("compile"):
+        empty = text.unconditional()
+        engine = Engine(
+            found,
+            weights,
+            (empty.ids, empty.mask),
+            slots=config.slots,
+            chunk_tokens=config.chunk_tokens,
+            dtype=dtype,
+        )
+        engine.compile(lambda done, total: phases.report(done, total, "programs"))
+    with phases.measure("warm_up"):
+        _warm_up(engine, text, found, phases)
+    emit(_describe(config, found, weights, dtype, phases.seconds))
+    return LoadedModel(engine, text, found.sampling, found.config.image_length)
+
+
+def describe_failure(error: Exception) -> tuple[str, bool]:
+    """The protocol's code for what ended the compute thread, and whether another start may help."""
+    match error:
+        case CheckpointNotFoundError():
+            return "checkpoint_not_found", False
+        case ConfigError():
+            return "config_unsupported", False
+        case CheckpointError():
+            return "checkpoint_invalid", False
+        case jax.errors.JaxRuntimeError() if "RESOURCE_EXHAUSTED" in str(error):
+            return "out_of_memory", True
+        case _:
+            return "engine_error", True
+
+
+class _Phases:
+    """Tells progress on the wire and to the beat, and keeps each phase's duration in seconds."""
+
+    def __init__(self, emit: Emit, beat: Beat) -> None:
+        self.seconds: dict[str, float] = {}
+        self._emit = emit
+        self._beat = beat
+        self._name: LoadPhase = "load"
+
+    @contextmanager
+    def measure(self, name: LoadPhase) -> Iterator[None]:
+        self._name = name
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 3)
+
+    def report(self, done: int, total: int, unit: str) -> None:
+        self._beat(self._name)
+        self._emit(Phase(self._name, float(done), float(total), unit))
+
+
+def _configure_jax(config: SidecarConfig) -> None:
+    """Settings that JAX must have before its first array."""
+    if config.cache_dir is not None:
+        os.makedirs(config.cache_dir, mode=0o700, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", config.cache_dir)
+        # The defaults skip what compiles within a second: here that is half of the start.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _choose_precision(asked: str) -> jnp.dtype:
+    """bfloat16 pays where the device computes in it; a CPU emulates it."""
+    if asked == "auto":
+        asked = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(asked)
+
+
+def _warm_up(
+    engine: Engine, text: TextProcessor, found: CheckpointFolders, phases: _Phases
+) -> None:
+    """Make one whole picture: what fails only when it runs must not fail in a user's request."""
+    encoded = text.encode(WARM_UP_PROMPT)
+    engine.admit(EngineTask("warm-up", encoded.ids, encoded.mask, 0, found.sampling))
+    while engine.running:
+        drawn = sum(drawn for _, drawn in engine.progress())
+        phases.report(drawn, found.config.image_length, "tokens")
+        engine.step()
+
+
+def _describe(
+    config: SidecarConfig,
+    found: CheckpointFolders,
+    weights: Weights,
+    dtype: jnp.dtype,
+    seconds: dict[str, float],
+) -> Ready:
+    device = jax.devices()[0]
+    memory = device.memory_stats() or {}
+    defaults = found.sampling
+    return Ready(
+        slots=config.slots,
+        image_width=found.image_side,
+        image_height=found.image_side,
+        image_tokens=found.config.image_length,
+        text_tokens=found.config.max_text_length,
+        device=f"{device.platform}:{device.id} {device.device_kind}",
+        memory_bytes=memory.get("bytes_limit"),
+        precision="float32" if dtype == jnp.float32 else "bfloat16",
+        checkpoint_hash=weights.digest,
+        phase_seconds=seconds,
+        sampling=Sampling(
+            defaults=SamplingDefaults(
+                defaults.cond_scale, defaults.temperature, defaults.top_k, defaults.top_p
+            ),
+            limits=SamplingLimits(
+                cond_scale=SAMPLING_LIMITS["cond_scale"],
+                temperature=SAMPLING_LIMITS["temperature"],
+                top_k=(0, found.vqgan_config.n_embed),
+                top_p=SAMPLING_LIMITS["top_p"],
+            ),
+        ),
+    )
+
+
+def _optional_path(folder: str | None) -> Path | None:
+    return None if folder is None else Path(folder)

@@ -1,0 +1,26 @@
+import { FLAGS } from "./flags.js";
+import { envName } from "./read.js";
+
+/** The text of `--help`: each flag with its meaning, default and environment variable. */
+export function formatHelp(version: string): string {
+  const entries = FLAGS.map((flag) => {
+    const fallback = flag.default ?? flag.defaultText ?? "none";
+    return [
+      `  --${flag.name} ${flag.placeholder}`,
+      `        ${flag.about}`,
+      `        default: ${fallback}   variable: ${envName(flag.name)}`,
+    ].join("\n");
+  });
+  return [
+    `dalle-server ${version}: turns text into pictures over HTTP.`,
+    "",
+    "Usage: npm start -- [--flag value]...",
+    "",
+    "A flag may be written --flag value or --flag=value, with _ or -. A flag beats its variable.",
+    "",
+    ...entries,
+    "  --help\n        show this text",
+    "  --version\n        show the version",
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,118 @@
+import { FLAGS, settingsSchema, type Flag, type Settings } from "./flags.js";
+import { findNearest } from "./nearest.js";
+
+const ENV_PREFIX = "DALLE_";
+/** Variables of the set-up, and those that the server hands to its sidecar; never settings. */
+const OTHER_VARIABLES = /^DALLE_(?:PYTHON$|SETUP_|SIDECAR_)/;
+const FLAG_NAMES = FLAGS.map((flag) => flag.name);
+
+export interface RawValue {
+  readonly text: string;
+  /** How the user wrote it: `--port` or `DALLE_PORT`. */
+  readonly source: string;
+}
+
+export interface Arguments {
+  readonly values: ReadonlyMap<string, RawValue>;
+  readonly action: "serve" | "help" | "version";
+  readonly problems: readonly string[];
+}
+
+/** The environment variable of a flag: `save_to_disk` is `DALLE_SAVE_TO_DISK`. */
+export function envName(flagName: string): string {
+  return `${ENV_PREFIX}${flagName.toUpperCase()}`;
+}
+
+/** Reads command line arguments: `--flag value`, `--flag=value`, snake_case or kebab-case. */
+export function readArguments(argv: readonly string[]): Arguments {
+  const values = new Map<string, RawValue>();
+  const problems: string[] = [];
+  let action: Arguments["action"] = "serve";
+  let position = 0;
+  while (position < argv.length) {
+    const argument = argv[position] ?? "";
+    position += 1;
+    if (argument === "--help" || argument === "-h") action = "help";
+    else if (argument === "--version") action = "version";
+    else if (!argument.startsWith("--")) {
+      problems.push(`unexpected argument ${quote(argument)}: settings are given as --flag value`);
+    } else {
+      const { flag, written, inline } = splitArgument(argument);
+      const next = argv[position];
+      const following =
+        inline === null && next !== undefined && !next.startsWith("--") ? next : null;
+      if (following !== null) position += 1;
+      if (flag === null) {
+        problems.push(
+          describeUnknown(
+            "flag",
+            `--${written}`,
+            FLAG_NAMES.map((name) => `--${name}`),
+          ),
+        );
+        continue;
+      }
+      const text = inline ?? following ?? (flag.isSwitch === true ? "true" : null);
+      if (text === null) problems.push(`--${flag.name} needs a value: ${flag.placeholder}`);
+      else values.set(flag.name, { text, source: `--${flag.name}` });
+    }
+  }
+  return { values, action, problems };
+}
+
+/** Reads `DALLE_*` variables. An empty variable counts as not set. */
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Arguments {
+  const values = new Map<string, RawValue>();
+  const problems: string[] = [];
+  const known = new Map(FLAG_NAMES.map((name) => [envName(name), name]));
+  for (const [variable, text] of Object.entries(env)) {
+    if (!variable.startsWith(ENV_PREFIX) || text === undefined || text === "") continue;
+    const name = known.get(variable);
+    if (name !== undefined) values.set(name, { text, source: variable });
+    else if (!OTHER_VARIABLES.test(variable)) {
+      problems.push(describeUnknown("environment variable", variable, [...known.keys()]));
+    }
+  }
+  return { values, action: "serve", problems };
+}
+
+/** Checks the values against the table; every wrong one becomes a sentence in `problems`. */
+export function checkValues(values: ReadonlyMap<string, RawValue>): {
+  settings: Settings | null;
+  problems: readonly string[];
+} {
+  const input = FLAGS.map((flag) => [flag.name, values.get(flag.name)?.text ?? flag.default]);
+  const parsed = settingsSchema.safeParse(Object.fromEntries(input));
+  if (parsed.success) return { settings: parsed.data, problems: [] };
+  const problems = parsed.error.issues.map((issue) => {
+    const given = values.get(String(issue.path[0]));
+    const expected = issue.code === "too_small" && given?.text === "" ? "not empty" : issue.message;
+    return `${given?.source ?? `--${String(issue.path[0])}`} must be ${expected}; got ${quote(given?.text ?? "")}`;
+  });
+  return { settings: null, problems };
+}
+
+function splitArgument(argument: string): {
+  flag: Flag | null;
+  written: string;
+  inline: string | null;
+} {
+  const equals = argument.indexOf("=");
+  const written = argument.slice(2, equals === -1 ? undefined : equals);
+  const name = written.toLowerCase().replaceAll("-", "_");
+  return {
+    flag: FLAGS.find((flag) => flag.name === name) ?? null,
+    written,
+    inline: equals === -1 ? null : argument.slice(equals + 1),
+  };
+}
+
+function describeUnknown(kind: string, written: string, valid: readonly string[]): string {
+  const nearest = findNearest(written, valid);
+  const hint = nearest === null ? "--help lists the valid ones" : `did you mean ${nearest}?`;
+  return `unknown ${kind} ${quote(written)}: ${hint}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.slice(0, 80));
+}

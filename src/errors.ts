@@ -1,0 +1,97 @@
+/**
+ * One table of everything that can go wrong, and the one error class that carries an entry of it.
+ *
+ * An entry says what the code means, which HTTP status it becomes, its `type` in the error body, and
+ * whether the same request may succeed when it is sent again (`retryable`). Codes are part of the
+ * public interface: clients and logs match on them, so they are never renamed.
+ */
+
+export type ErrorType = "invalid_request_error" | "rate_limit_error" | "server_error";
+
+export interface ErrorEntry {
+  /** HTTP status of the answer. `cancelled` and the start-up codes are never answered over HTTP. */
+  readonly status: number;
+  readonly type: ErrorType;
+  /** Whether sending the same request again later can succeed. */
+  readonly retryable: boolean;
+  readonly meaning: string;
+}
+
+export const ERROR_CODES = {
+  // The caller's side: the request has to change.
+  invalid_json: entry(400, "invalid_request_error", false, "the body is not a JSON object"),
+  invalid_value: entry(400, "invalid_request_error", false, "a field is missing or out of range"),
+  unsupported_value: entry(400, "invalid_request_error", false, "a valid value, not offered here"),
+  invalid_request: entry(400, "invalid_request_error", false, "the request is not readable HTTP"),
+  not_found: entry(404, "invalid_request_error", false, "no such path"),
+  model_not_found: entry(404, "invalid_request_error", false, "no such model on this server"),
+  method_not_allowed: entry(405, "invalid_request_error", false, "the path has other methods"),
+  body_too_large: entry(413, "invalid_request_error", false, "the body is over the size limit"),
+  headers_too_large: entry(431, "invalid_request_error", false, "the headers are over the limit"),
+  queue_full: entry(429, "rate_limit_error", true, "too many images are waiting"),
+
+  // The server's side: the request was fine.
+  not_ready: entry(503, "server_error", true, "no sidecar can take work now"),
+  shutting_down: entry(503, "server_error", true, "the server is stopping"),
+  deadline_exceeded: entry(504, "server_error", false, "the request took longer than allowed"),
+  sidecar_lost: entry(500, "server_error", true, "the sidecar went away with a task; retried once"),
+  sidecar_crashed: entry(500, "server_error", false, "the sidecar went away twice with one task"),
+  generation_failed: entry(500, "server_error", false, "the sidecar reported that a task failed"),
+  internal_error: entry(500, "server_error", true, "a fault of the server itself"),
+
+  // Never answered over HTTP.
+  cancelled: entry(499, "invalid_request_error", false, "the caller went away"),
+  config_invalid: entry(
+    500,
+    "server_error",
+    false,
+    "a setting is wrong; the server does not start",
+  ),
+  listen_failed: entry(500, "server_error", false, "the port or address cannot be used"),
+  protocol_error: entry(500, "server_error", false, "a message of the sidecar is malformed"),
+  version_mismatch: entry(500, "server_error", false, "server and sidecar speak two versions"),
+  sidecar_start_failed: entry(500, "server_error", true, "the sidecar did not become ready"),
+  checkpoint_not_found: entry(500, "server_error", false, "the checkpoint folder has no model"),
+  checkpoint_invalid: entry(500, "server_error", false, "the checkpoint cannot be read"),
+  config_unsupported: entry(500, "server_error", false, "the checkpoint is of an unknown kind"),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface AppErrorOptions {
+  /** The request field at fault, as the client wrote it. */
+  readonly param?: string | null;
+  /** Seconds after which the same request is worth sending again. */
+  readonly retryAfterS?: number;
+  /** The error that led here; kept for the log, never answered. */
+  readonly cause?: unknown;
+}
+
+/** A failure with a code of {@link ERROR_CODES}. Its message is safe to show to a client. */
+export class AppError extends Error {
+  override readonly name = "AppError";
+  readonly code: ErrorCode;
+  readonly param: string | null;
+  readonly retryAfterS: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.param = options.param ?? null;
+    this.retryAfterS = options.retryAfterS;
+  }
+}
+
+/** Whether `error` is an {@link AppError} with this code. */
+export function hasCode(error: unknown, code: ErrorCode): error is AppError {
+  return error instanceof AppError && error.code === code;
+}
+
+/** The message of anything that was thrown. */
+export function describeError(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function entry(status: number, type: ErrorType, retryable: boolean, meaning: string): ErrorEntry {
+  return { status, type, retryable, meaning };
+}

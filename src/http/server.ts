@@ -1,0 +1,107 @@
+import { createServer, STATUS_CODES, type RequestListener, type Server } from "node:http";
+import type { Duplex } from "node:stream";
+import { AppError, ERROR_CODES, type ErrorCode } from "../errors.js";
+import { createErrorBody } from "./errors.js";
+
+/** Limits for receiving a request; how long the answer takes is the queue's business. */
+const HEADERS_TIMEOUT_MS = 20_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+/** Longer than the minute that proxies keep connections, so that they close first. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+
+export interface HttpServer {
+  /** Starts to listen and returns the port. Rejects with an AppError `listen_failed`. */
+  listen(port: number, host: string): Promise<number>;
+  /** Takes no more connections, lets answers finish for at most `graceMs`, then cuts the rest. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Creates the listening side of an Express application. */
+export function createHttpServer(listener: RequestListener): HttpServer {
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    },
+    listener,
+  );
+  server.on("clientError", answerUnreadable);
+  server.on("request", (_request, response) => {
+    response.on("close", () => {
+      // The connection becomes idle after this event, and nobody may wait for it while closing.
+      if (!server.listening) {
+        setImmediate(() => {
+          server.closeIdleConnections();
+        });
+      }
+    });
+  });
+  return {
+    listen: (port, host) => listen(server, port, host),
+    close: (graceMs) => close(server, graceMs),
+  };
+}
+
+function listen(server: Server, port: number, host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException) => {
+      reject(
+        new AppError("listen_failed", describeListenError(error, port, host), { cause: error }),
+      );
+    };
+    server.once("error", fail);
+    server.listen(port, host, () => {
+      server.off("error", fail);
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : port);
+    });
+  });
+}
+
+function close(server: Server, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      server.closeAllConnections();
+    }, graceMs);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+function describeListenError(error: NodeJS.ErrnoException, port: number, host: string): string {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return `Port ${port} on ${host} is already in use. Stop the program that uses it, or choose another port with --port.`;
+    case "EACCES":
+      return `Port ${port} needs more rights than this user has. Choose one above 1023 with --port.`;
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return `${host} is not an address of this machine. Choose another one with --host.`;
+    default:
+      return `The server cannot listen on ${host}, port ${port}: ${error.message}.`;
+  }
+}
+
+/** Answers what Node could not read as HTTP in the same shape as every other error. */
+function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const code: ErrorCode =
+    error.code === "HPE_HEADER_OVERFLOW" ? "headers_too_large" : "invalid_request";
+  const message =
+    code === "headers_too_large"
+      ? "The headers of the request are too large."
+      : "The request is not valid HTTP, or was not received in time.";
+  const body = JSON.stringify(createErrorBody(new AppError(code, message)));
+  const { status } = ERROR_CODES[code];
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`,
+    "content-type: application/json; charset=utf-8",
+    "access-control-allow-origin: *",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+}

@@ -1,0 +1,97 @@
+import { AppError } from "../errors.js";
+import type { SidecarStatus } from "../sidecar/status.js";
+
+/** A restart that is further away than this is not worth waiting for in the queue. */
+const MAX_PATIENCE_MS = 60_000;
+const MAX_RETRY_AFTER_S = 60;
+/** How soon to come back while the model loads, when nobody knows how long that takes. */
+const LOADING_RETRY_AFTER_S = 5;
+const RESTART_RETRY_AFTER_S = 2;
+
+/** What is asked of the supervisor here. */
+export interface SidecarView {
+  status(): SidecarStatus;
+  onStatus(listener: (status: SidecarStatus) => void): () => void;
+}
+
+/**
+ * Decides whether new work is taken.
+ *
+ * On the first load requests are refused, so that nobody waits for minutes without knowing why.
+ * After that the sidecar has proved itself: during a short restart requests are taken and wait.
+ */
+export class Admission {
+  readonly #sidecar: SidecarView;
+  #wasReady: boolean;
+  #isStopping = false;
+
+  constructor(sidecar: SidecarView) {
+    this.#sidecar = sidecar;
+    this.#wasReady = sidecar.status().state === "ready";
+    sidecar.onStatus((status) => {
+      if (status.state === "ready") this.#wasReady = true;
+    });
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  /** From now on every request is refused with `shutting_down`. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
+  /** Why new work is refused, or null when it is taken. */
+  refusal(): AppError | null {
+    const problem = this.unreadiness();
+    if (problem === null || !this.#wasReady || this.#isStopping) return problem;
+    const status = this.#sidecar.status();
+    if (status.state === "starting" || status.state === "loading") return null;
+    const waitMs = (status.nextTryAt ?? 0) - Date.now();
+    return status.state === "backing_off" && waitMs <= MAX_PATIENCE_MS ? null : problem;
+  }
+
+  /** Why a task would not run at once, or null when the sidecar is ready. */
+  unreadiness(): AppError | null {
+    if (this.#isStopping) return new AppError("shutting_down", "The server is stopping.");
+    const status = this.#sidecar.status();
+    return status.state === "ready" ? null : describeNotReady(status);
+  }
+}
+
+function describeNotReady(status: SidecarStatus): AppError {
+  switch (status.state) {
+    case "failed":
+    case "stopped":
+    case "draining":
+      return new AppError("not_ready", `The model cannot be served: ${describeFailure(status)}.`, {
+        retryAfterS: MAX_RETRY_AFTER_S,
+      });
+    case "backing_off": {
+      const waitS = Math.ceil(((status.nextTryAt ?? Date.now()) - Date.now()) / 1000);
+      const retryAfterS = Math.min(MAX_RETRY_AFTER_S, Math.max(1, waitS + RESTART_RETRY_AFTER_S));
+      const message = `The model is not loaded: ${describeFailure(status)}. The next try is in ${Math.max(0, waitS)} s.`;
+      return new AppError("not_ready", message, { retryAfterS });
+    }
+    default:
+      return new AppError("not_ready", `The model is loading${describePhase(status)}.`, {
+        retryAfterS: LOADING_RETRY_AFTER_S,
+      });
+  }
+}
+
+function describePhase({ phase }: SidecarStatus): string {
+  if (phase === null) return "";
+  const name = phase.name.replaceAll("_", " ");
+  return phase.total > 0
+    ? ` (${name}: ${phase.done} of ${phase.total} ${phase.unit})`
+    : ` (${name})`;
+}
+
+function describeFailure(status: SidecarStatus): string {
+  if (status.state !== "failed" && status.state !== "backing_off") return "the sidecar is stopping";
+  return status.lastFailure === null
+    ? "the sidecar stopped"
+    : "the sidecar stopped; /health_check and the log say why";
+}

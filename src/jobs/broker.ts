@@ -1,0 +1,46 @@
+import type { SamplingSettings, TaskImage } from "../sidecar/task.js";
+
+export type { SamplingSettings };
+
+/** What a request becomes: one prompt, one seed for each image, and the time it may take. */
+export interface JobSpec {
+  readonly prompt: string;
+  /** One seed (0..2^32-1) for each wanted image, in order. */
+  readonly seeds: readonly number[];
+  readonly sampling: SamplingSettings;
+  /** Time from now until the last image must be there. */
+  readonly deadlineInMs: number;
+}
+
+export interface SubmitOptions {
+  /** Cancels the job when it aborts. */
+  readonly signal?: AbortSignal;
+  /** Called once for each image, in the order in which they are finished. */
+  readonly onImage: (image: TaskImage, index: number) => void;
+}
+
+export interface JobHandle {
+  readonly id: string;
+  /** Resolves after the last `onImage`; rejects with an AppError and then calls `onImage` no more. */
+  readonly done: Promise<void>;
+}
+
+export interface QueueReport {
+  readonly limit: number;
+  readonly openJobs: number;
+  readonly waitingImages: number;
+  readonly runningImages: number;
+  readonly finishedImages: number;
+  readonly retriedImages: number;
+  readonly completedJobs: number;
+  readonly failedJobs: number;
+  readonly cancelledJobs: number;
+  readonly rejectedJobs: number;
+}
+
+/** The port between those who want pictures and whatever gets them made. */
+export interface Broker {
+  /** Takes a job, or throws an AppError at once: `queue_full`, `not_ready`, `shutting_down`. */
+  submit(spec: JobSpec, options: SubmitOptions): JobHandle;
+  report(): QueueReport;
+}

@@ -1,0 +1,99 @@
+import type { AppError } from "../errors.js";
+import type { SidecarStatus } from "../sidecar/status.js";
+import type { QueueReport } from "./broker.js";
+
+/** Everything a health report is made of. */
+export interface HealthSources {
+  readonly version: string;
+  readonly modelVersion: string;
+  readonly startedAtMs: number;
+  readonly isStopping: boolean;
+  readonly sidecar: SidecarStatus;
+  readonly queue: QueueReport;
+  /** Null when saving to disk is off. */
+  readonly saving: { readonly savedCount: number; readonly failedCount: number } | null;
+  /** Why a request would not run now; null when it would. */
+  readonly refusal: AppError | null;
+}
+
+/** The answer of `/health_check`. */
+export interface HealthReport {
+  /** True as long as the process can answer at all. */
+  readonly success: true;
+  readonly state: SidecarStatus["state"] | "stopping";
+  readonly model: string;
+  /** Whether a request would run now, and why not. */
+  readonly ready: boolean;
+  readonly reason: string | null;
+  readonly version: string;
+  readonly uptimeSeconds: number;
+  readonly sidecar: SidecarHealth;
+  readonly queue: QueueReport;
+  readonly saving: HealthSources["saving"];
+}
+
+/** What may be told to everybody of a {@link SidecarStatus}: no folders, no log lines. */
+export type SidecarHealth = Pick<
+  SidecarStatus,
+  "state" | "generation" | "pid" | "restarts" | "phase" | "running" | "beatAgeMs" | "rssBytes"
+> & {
+  readonly since: string;
+  readonly lastFailure: {
+    readonly code: string;
+    readonly reason: string;
+    readonly at: string;
+  } | null;
+  readonly nextTryAt: string | null;
+  readonly device: string | null;
+  readonly precision: string | null;
+  readonly slots: number | null;
+  readonly imageSize: string | null;
+  readonly checkpointHash: string | null;
+};
+
+export function buildHealth(sources: HealthSources): HealthReport {
+  const { sidecar, refusal, queue } = sources;
+  return {
+    success: true,
+    state: sources.isStopping ? "stopping" : sidecar.state,
+    model: sources.modelVersion,
+    ready: refusal === null,
+    reason: refusal?.message ?? null,
+    version: sources.version,
+    uptimeSeconds: Math.floor((Date.now() - sources.startedAtMs) / 1000),
+    sidecar: describeSidecar(sidecar),
+    queue,
+    saving: sources.saving,
+  };
+}
+
+function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
+  const { ready } = sidecar;
+  return {
+    state: sidecar.state,
+    since: new Date(sidecar.since).toISOString(),
+    generation: sidecar.generation,
+    pid: sidecar.pid,
+    restarts: sidecar.restarts,
+    phase: sidecar.phase,
+    running: sidecar.running,
+    beatAgeMs: sidecar.beatAgeMs,
+    rssBytes: sidecar.rssBytes,
+    lastFailure: describeLastFailure(sidecar),
+    nextTryAt: sidecar.nextTryAt === null ? null : new Date(sidecar.nextTryAt).toISOString(),
+    device: ready?.device ?? null,
+    precision: ready?.precision ?? null,
+    slots: ready?.slots ?? null,
+    imageSize: ready === null ? null : `${ready.imageWidth}x${ready.imageHeight}`,
+    checkpointHash: ready?.checkpointHash ?? null,
+  };
+}
+
+/** The reason in one line and without folders of this machine: the answer is open to everybody. */
+function describeLastFailure({ lastFailure }: SidecarStatus): SidecarHealth["lastFailure"] {
+  if (lastFailure === null) return null;
+  const firstLine = lastFailure.reason.split("\n", 1)[0] ?? "";
+  const reason = firstLine.replace(/(^|[\s"'(=:])(?:\/[^\s/"'):]+)+\/([^\s/"'):]+)/g, "$1$2");
+  const at = new Date(lastFailure.at).toISOString();
+  return { code: lastFailure.code, reason: reason.slice(0, 300), at };
+}

@@ -1,0 +1,191 @@
+import { AppError, hasCode } from "../errors.js";
+import type { TaskRunner } from "../sidecar/task.js";
+import type { Broker, JobHandle, JobSpec, QueueReport, SubmitOptions } from "./broker.js";
+import { Job, type TakenTask } from "./job.js";
+import { Pace } from "./pace.js";
+
+const MAX_ATTEMPTS = 2;
+
+export interface JobQueueOptions {
+  readonly runner: TaskRunner;
+  /** How many images may wait for a free credit. */
+  readonly queueLimit: number;
+  /** Why no new work is taken now, or null when it is. */
+  readonly refusal: () => AppError | null;
+}
+
+/**
+ * The bounded queue between requests and the sidecar.
+ *
+ * Jobs take turns: each gives one task, then goes to the end of the line, so a request for one image
+ * never waits for all of a request for a hundred. A task whose sidecar is lost goes back to the front
+ * with the same seed, once. A task that fails for another reason fails its job.
+ */
+export class JobQueue implements Broker {
+  readonly #runner: TaskRunner;
+  readonly #limit: number;
+  readonly #refusal: () => AppError | null;
+  readonly #open = new Set<Job>();
+  /** Open jobs with waiting tasks; the first gives the next task. */
+  readonly #line: Job[] = [];
+  readonly #pace = new Pace();
+  readonly #counts = {
+    finished: 0,
+    retried: 0,
+    completed: 0,
+    failed: 0,
+    cancelled: 0,
+    rejected: 0,
+  };
+  #onIdle: (() => void)[] = [];
+
+  constructor(options: JobQueueOptions) {
+    this.#runner = options.runner;
+    this.#limit = options.queueLimit;
+    this.#refusal = options.refusal;
+    this.#runner.onCredit(() => {
+      this.#pump();
+    });
+  }
+
+  submit(spec: JobSpec, options: SubmitOptions): JobHandle {
+    this.#admit(spec.seeds.length);
+    if (options.signal?.aborted === true) throw new AppError("cancelled", "The caller went away.");
+    const job = new Job(spec, options, (settled, error) => {
+      this.#forget(settled, error);
+    });
+    this.#open.add(job);
+    this.#line.push(job);
+    this.#pump();
+    return job;
+  }
+
+  report(): QueueReport {
+    const jobs = [...this.#open];
+    return {
+      limit: this.#limit,
+      openJobs: jobs.length,
+      waitingImages: jobs.reduce((sum, job) => sum + job.waitingCount, 0),
+      runningImages: jobs.reduce((sum, job) => sum + job.runningCount, 0),
+      finishedImages: this.#counts.finished,
+      retriedImages: this.#counts.retried,
+      completedJobs: this.#counts.completed,
+      failedJobs: this.#counts.failed,
+      cancelledJobs: this.#counts.cancelled,
+      rejectedJobs: this.#counts.rejected,
+    };
+  }
+
+  /** Why a request for `imageCount` images would get 429 now, or null when there is room. */
+  describeFull(imageCount: number): AppError | null {
+    const { waitingImages, runningImages } = this.report();
+    const isIdle = waitingImages === 0 && runningImages === 0;
+    const overCount = waitingImages + imageCount - this.#limit;
+    if (isIdle || overCount <= 0) return null;
+    return new AppError(
+      "queue_full",
+      `The queue is full: ${waitingImages} images wait and at most ${this.#limit} may, so ${imageCount} more do not fit now.`,
+      { retryAfterS: this.#pace.estimateS(Math.min(overCount, waitingImages + runningImages)) },
+    );
+  }
+
+  /** Ends every open job with `error`. */
+  failAll(error: AppError): void {
+    for (const job of [...this.#open]) job.fail(error);
+  }
+
+  /** Waits until every open job has ended; those that have not after `timeoutMs` are failed. */
+  async drain(timeoutMs: number): Promise<void> {
+    if (this.#open.size === 0) return;
+    const idle = new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    const timer = setTimeout(() => {
+      this.failAll(
+        new AppError("shutting_down", "The server stopped before the images were made."),
+      );
+    }, timeoutMs);
+    await idle;
+    clearTimeout(timer);
+  }
+
+  #admit(imageCount: number): void {
+    const refusal = this.#refusal() ?? this.describeFull(imageCount);
+    if (refusal === null) return;
+    this.#counts.rejected += 1;
+    throw refusal;
+  }
+
+  /** Starts waiting tasks while the runner has credits. */
+  #pump(): void {
+    while (this.#runner.freeCredits() > 0) {
+      const job = this.#line.shift();
+      if (job === undefined) return;
+      const task = job.takeTask();
+      if (job.isRetryNext) this.#line.unshift(job);
+      else if (job.waitingCount > 0) this.#line.push(job);
+      if (task !== null) void this.#runTask(job, task);
+    }
+  }
+
+  async #runTask(job: Job, task: TakenTask): Promise<void> {
+    const startedMs = performance.now();
+    try {
+      const image = await this.#runner.run(
+        {
+          taskId: task.taskId,
+          attempt: task.attempt,
+          prompt: job.prompt,
+          seed: job.seedOf(task.index),
+          sampling: job.sampling,
+          deadlineInMs: job.remainingMs(),
+        },
+        { signal: task.signal },
+      );
+      if (job.state === "open") {
+        this.#pace.add(performance.now() - startedMs, this.report().runningImages);
+        this.#counts.finished += 1;
+        job.finishTask(task.index, image);
+      }
+    } catch (error) {
+      if (job.state === "open") this.#handleFailure(job, task, error);
+    }
+    this.#pump();
+  }
+
+  #handleFailure(job: Job, task: TakenTask, error: unknown): void {
+    if (!hasCode(error, "sidecar_lost")) {
+      job.fail(toTaskError(error));
+    } else if (task.attempt < MAX_ATTEMPTS) {
+      this.#counts.retried += 1;
+      job.returnTask(task.index);
+      this.#removeFromLine(job);
+      this.#line.unshift(job);
+    } else {
+      const message = `The sidecar stopped ${MAX_ATTEMPTS} times while it made image ${task.index + 1} of this request. The same request is likely to fail again.`;
+      job.fail(new AppError("sidecar_crashed", message, { cause: error }));
+    }
+  }
+
+  #forget(job: Job, error: AppError | null): void {
+    this.#open.delete(job);
+    this.#removeFromLine(job);
+    if (error === null) this.#counts.completed += 1;
+    else if (error.code === "cancelled") this.#counts.cancelled += 1;
+    else this.#counts.failed += 1;
+    if (this.#open.size > 0) return;
+    const waiters = this.#onIdle;
+    this.#onIdle = [];
+    for (const resolve of waiters) resolve();
+  }
+
+  #removeFromLine(job: Job): void {
+    const position = this.#line.indexOf(job);
+    if (position !== -1) this.#line.splice(position, 1);
+  }
+}
+
+function toTaskError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  return new AppError("internal_error", "A fault of the server ended the request.", {
+    cause: error,
+  });
+}

@@ -1,0 +1,162 @@
+#!/usr/bin/env node
+import { fileURLToPath } from "node:url";
+import { readCommand, readSurroundings, type Config } from "./config.js";
+import { hasCode } from "./errors.js";
+import { createApp } from "./http/app.js";
+import { LOOSE_LIMITS } from "./http/fields.js";
+import { ModelCatalogue } from "./http/models.js";
+import { createHttpServer, type HttpServer } from "./http/server.js";
+import { createEncoder } from "./images/encode.js";
+import { ImageStore } from "./images/store.js";
+import { Admission } from "./jobs/admission.js";
+import { PictureGenerator } from "./jobs/generator.js";
+import { buildHealth } from "./jobs/health.js";
+import { JobQueue } from "./jobs/queue.js";
+import { createLogger, type Logger } from "./log.js";
+import type { SidecarStatus } from "./sidecar/status.js";
+import { Supervisor } from "./sidecar/supervisor.js";
+
+/** The folder of package.json: one above src/ and one above dist/. */
+const PACKAGE_ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** What the sidecar gets to say goodbye once its work is done. */
+const SIDECAR_GOODBYE_MS = 2_000;
+/** What answers get to leave once their images are made. */
+const ANSWER_GRACE_MS = 5_000;
+
+const IMAGE_FORMAT = { JPEG: "jpeg", PNG: "png", WEBP: "webp" } as const;
+const SIGNAL_EXIT_CODE = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** Everything that runs, built once and stopped in order. */
+interface Parts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly supervisor: Supervisor;
+  readonly admission: Admission;
+  readonly queue: JobQueue;
+  readonly server: HttpServer;
+}
+
+try {
+  const command = readCommand(readSurroundings(PACKAGE_ROOT));
+  if (command.action === "print") process.stdout.write(command.text);
+  else await serve(command.config);
+} catch (error) {
+  if (!hasCode(error, "config_invalid") && !hasCode(error, "listen_failed")) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = error.code === "config_invalid" ? 2 : 1;
+}
+
+/** Listens first, so that health can be asked while the model loads; then starts the sidecar. */
+async function serve(config: Config): Promise<void> {
+  const log = createLogger(config.logLevel);
+  log.info({ version: config.version }, "--> Starting DALL-E Server");
+  const { modelVersion, checkpoint } = config;
+  log.info({ checkpoint }, `--> Model selected - DALL-E ${modelVersion}`);
+  if (config.modelNote !== null) log.info(config.modelNote);
+  const parts = buildParts(config, log);
+  const port = await parts.server.listen(config.port, config.host);
+  log.info({ host: config.host, port }, "Listening; /ready tells when the model is loaded");
+  followSidecar(parts, port);
+  handleSignals(parts);
+  parts.supervisor.start();
+}
+
+function buildParts(config: Config, log: Logger): Parts {
+  const startedAtMs = Date.now();
+  const supervisor = createSupervisor(config, log);
+  const admission = new Admission(supervisor);
+  const queue = new JobQueue({
+    runner: supervisor,
+    queueLimit: config.queueLimit,
+    refusal: () => admission.refusal(),
+  });
+  const store = config.saveToDisk ? new ImageStore(config.outputDir) : null;
+  const generator = new PictureGenerator({
+    broker: queue,
+    encoder: createEncoder(),
+    store,
+    requestTimeoutMs: config.requestTimeoutMs,
+    log,
+  });
+  const unreadiness = () => admission.unreadiness() ?? queue.describeFull(1);
+  const app = createApp({
+    log,
+    generator,
+    format: IMAGE_FORMAT[config.imgFormat],
+    models: new ModelCatalogue(config.modelVersion, startedAtMs),
+    limits: () => supervisor.status().ready?.sampling.limits ?? LOOSE_LIMITS,
+    unreadiness,
+    health: () =>
+      buildHealth({
+        version: config.version,
+        modelVersion: config.modelVersion,
+        startedAtMs,
+        isStopping: admission.isStopping,
+        sidecar: supervisor.status(),
+        queue: queue.report(),
+        saving: store?.report() ?? null,
+        refusal: unreadiness(),
+      }),
+  });
+  return { config, log, supervisor, admission, queue, server: createHttpServer(app) };
+}
+
+function createSupervisor(config: Config, log: Logger): Supervisor {
+  const { modelVersion, checkpoint, vqgan, slots, chunkTokens, precision, cacheDir } = config;
+  return new Supervisor({
+    program: { command: config.python, args: ["-m", "sidecar"], cwd: config.packageRoot, env: {} },
+    config: { modelVersion, checkpoint, vqgan, slots, chunkTokens, precision, cacheDir },
+    log: log.child({ part: "sidecar" }),
+  });
+}
+
+/** Tells the log about the first READY, and ends waiting requests when no sidecar can come. */
+function followSidecar({ supervisor, admission, queue, log, config }: Parts, port: number): void {
+  let wasReady = false;
+  supervisor.onStatus((status: SidecarStatus) => {
+    if (status.state === "ready" && !wasReady) {
+      wasReady = true;
+      log.info({ host: config.host, port }, "--> DALL-E Server is up and running!");
+    }
+    const problem = status.state === "failed" ? admission.unreadiness() : null;
+    if (problem !== null) queue.failAll(problem);
+  });
+}
+
+/** The first signal stops in order; a second one, or a fault of the server, stops at once. */
+function handleSignals(parts: Parts): void {
+  const { log, supervisor, admission } = parts;
+  const stopAtOnce = (exitCode: number) => {
+    supervisor.kill();
+    process.exit(exitCode);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (admission.isStopping) {
+        log.warn({ signal }, "Told to stop again: stopping at once");
+        stopAtOnce(SIGNAL_EXIT_CODE[signal]);
+        return;
+      }
+      log.info({ signal }, "Stopping: finishing the requests that run");
+      void stop(parts).then(() => {
+        log.info("Stopped");
+        process.exit(0);
+      });
+    });
+  }
+  const die = (error: unknown) => {
+    log.fatal({ err: error }, "The server made a mistake that it cannot continue after");
+    stopAtOnce(1);
+  };
+  process.on("uncaughtException", die);
+  process.on("unhandledRejection", die);
+}
+
+async function stop({ config, admission, queue, supervisor, server }: Parts): Promise<void> {
+  admission.stop();
+  await queue.drain(config.drainTimeoutMs);
+  await Promise.all([
+    server.close(ANSWER_GRACE_MS),
+    supervisor.stop({ drainMs: SIDECAR_GOODBYE_MS }),
+  ]);
+}

@@ -1,0 +1,72 @@
+/** Why a sidecar ended, or was ended. */
+export interface Failure {
+  readonly code: FailureCode | (string & {});
+  /** A sentence without a capital and without a full stop. */
+  readonly message: string;
+  /** Whether a restart with the same settings would end the same way. */
+  readonly isPermanent: boolean;
+}
+
+/** The kinds of failure that the server finds; a sidecar that says FAILED brings its own code. */
+export type FailureCode =
+  | "spawn_failed"
+  | "exited"
+  | "killed"
+  | "hello_timeout"
+  | "start_timeout"
+  | "silent"
+  | "hung"
+  | "accept_timeout"
+  | "handshake_refused"
+  | "protocol_error"
+  | "version_mismatch"
+  | "start_failed";
+
+/** What a sidecar says when its settings or its checkpoint are at fault. */
+const PERMANENT_CODES: ReadonlySet<string> = new Set([
+  "checkpoint_not_found",
+  "checkpoint_invalid",
+  "config_unsupported",
+  "version_mismatch",
+]);
+
+/** Exit code of a sidecar that gave up for good; see sidecar/__main__.py. */
+const EXIT_PERMANENT = 3;
+
+/** How a process ended. */
+export type Exit =
+  | { readonly kind: "spawn_failed"; readonly error: Error; readonly isMissing: boolean }
+  | { readonly kind: "exited"; readonly exitCode: number }
+  | { readonly kind: "killed"; readonly signal: NodeJS.Signals };
+
+export function createFailure(code: FailureCode, message: string): Failure {
+  return { code, message, isPermanent: PERMANENT_CODES.has(code) };
+}
+
+/** The failure that a sidecar reports of itself. */
+export function createReportedFailure(code: string, message: string): Failure {
+  return { code, message, isPermanent: PERMANENT_CODES.has(code) };
+}
+
+/** The failure that an exit is when nothing else was known before it. */
+export function describeExit(exit: Exit, state: string): Failure {
+  switch (exit.kind) {
+    case "spawn_failed":
+      return {
+        code: exit.kind,
+        message: `the sidecar could not be started: ${exit.error.message}`,
+        isPermanent: exit.isMissing,
+      };
+    case "exited":
+      return {
+        code: exit.kind,
+        message: `the sidecar exited with code ${exit.exitCode} while it was ${state}`,
+        isPermanent: exit.exitCode === EXIT_PERMANENT,
+      };
+    case "killed":
+      return createFailure(
+        exit.kind,
+        `the sidecar was ended by ${exit.signal} while it was ${state}`,
+      );
+  }
+}

@@ -1,0 +1,249 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as waitMs } from "node:timers/promises";
+import { AppError } from "../errors.js";
+import type { Logger } from "../log.js";
+import { encode, type DownMessage, type SidecarConfig } from "../wire.js";
+import { SidecarClient } from "./client.js";
+import { createFailure, describeExit, type Failure } from "./failure.js";
+import { Liveness } from "./liveness.js";
+import { createLaunch, type Launch } from "./launch.js";
+import type { SupervisionLimits } from "./options.js";
+import { SidecarProcess } from "./process.js";
+import type { SidecarStatus } from "./status.js";
+import type { Transport } from "./transport.js";
+
+/** How many log lines go into the report of a failure. */
+const REPORTED_LINE_COUNT = 40;
+/** What was sent just before the end may still be on its way through ZeroMQ. */
+const SETTLE_MS = 50;
+
+export interface GenerationOptions {
+  readonly number: number;
+  readonly program: Launch;
+  readonly transport: Transport;
+  readonly config: SidecarConfig;
+  readonly prefetch: number | null;
+  readonly limits: SupervisionLimits;
+  readonly log: Logger;
+  /** Something that the status shows has changed. */
+  readonly onChange: () => void;
+  readonly onFreed: () => void;
+}
+
+export type GenerationState = "starting" | "loading" | "ready" | "ending";
+
+/** How a generation ended; `failure` is null when it was asked to. */
+export interface GenerationEnd {
+  readonly failure: Failure | null;
+  readonly lastLines: readonly string[];
+}
+
+/** One spawn of the sidecar from its start to its last line: process, conversation and watch. */
+export class Generation {
+  readonly number: number;
+  readonly identity: string;
+  readonly client: SidecarClient;
+  /** Resolves once, when nothing of it is left. */
+  readonly ended: Promise<GenerationEnd>;
+  readonly #options: GenerationOptions;
+  readonly #process: SidecarProcess;
+  readonly #liveness: Liveness;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #state: GenerationState = "starting";
+  /** The first cause wins: what follows is its effect. */
+  #failure: Failure | null = null;
+  #isAsked = false;
+  #readyAtMs: number | null = null;
+  #phase: SidecarStatus["phase"] = null;
+  #rssBytes: number | null = null;
+
+  constructor(options: GenerationOptions) {
+    this.#options = options;
+    this.number = options.number;
+    const nonce = randomBytes(8).toString("hex");
+    this.identity = `s0-g${options.number}-${nonce}`;
+    const token = randomBytes(32).toString("hex");
+    this.client = this.#createClient(token);
+    this.#liveness = this.#createLiveness();
+    this.#process = this.#createProcess(token);
+    this.#startTimers();
+    this.ended = this.#waitForEnd();
+  }
+
+  get state(): GenerationState {
+    return this.#state;
+  }
+
+  /** The part of the status that is this process. */
+  describe(): Pick<
+    SidecarStatus,
+    "pid" | "phase" | "ready" | "beatAgeMs" | "running" | "rssBytes"
+  > {
+    return {
+      pid: this.#process.pid,
+      phase: this.#phase,
+      ready: this.#state === "ready" ? this.client.ready : null,
+      beatAgeMs: this.#state === "starting" ? null : Math.round(this.#liveness.silenceMs),
+      running: this.client.runningCount,
+      rssBytes: this.#rssBytes,
+    };
+  }
+
+  /** Whether it was ready for `stableMs` and made an image. */
+  isProven(stableMs: number): boolean {
+    if (this.#readyAtMs === null || this.client.finishedCount === 0) return false;
+    return performance.now() - this.#readyAtMs >= stableMs;
+  }
+
+  receive(frames: readonly Uint8Array[]): void {
+    this.#liveness.noteFrame();
+    this.client.receive(frames);
+  }
+
+  /** Lets it finish what runs, at most for `drainMs`, then ends it. */
+  async stop(drainMs: number): Promise<void> {
+    this.#isAsked = true;
+    const { killGraceMs } = this.#options.limits;
+    if (this.#state === "ready") {
+      const timer = setTimeout(() => void this.#process.terminate(killGraceMs), drainMs);
+      await this.client.drain().catch(() => undefined);
+      await this.ended;
+      clearTimeout(timer);
+    } else {
+      await this.#process.terminate(Math.min(drainMs, killGraceMs));
+      await this.ended;
+    }
+  }
+
+  /** Ends the whole process group at once. */
+  kill(): void {
+    this.#isAsked = true;
+    this.#process.killGroup();
+  }
+
+  #createClient(token: string): SidecarClient {
+    const { config, prefetch, limits, number, onFreed, onChange } = this.#options;
+    return new SidecarClient({
+      generation: number,
+      token,
+      config,
+      prefetch,
+      acceptLimitMs: limits.acceptLimitMs,
+      send: (message) => this.#send(message),
+      events: {
+        onWelcomed: () => {
+          this.#enter("loading");
+          this.#liveness.start();
+        },
+        onPhase: ({ name, done, total, unit }) => {
+          this.#phase = { name, done, total, unit };
+          onChange();
+        },
+        onReady: () => {
+          this.#readyAtMs = performance.now();
+          this.#phase = null;
+          this.#liveness.noteReady();
+          this.#stopTimers();
+          this.#enter("ready");
+        },
+        onBeat: (beat) => {
+          this.#rssBytes = beat.rssBytes;
+          this.#liveness.noteBeat(beat);
+        },
+        onFreed,
+        onFailure: (failure) => {
+          this.#fail(failure);
+        },
+      },
+    });
+  }
+
+  #createLiveness(): Liveness {
+    return new Liveness({
+      limits: this.#options.limits,
+      // A peer that is gone is noticed by its exit or by its silence.
+      ping: (sequence) => void this.#send({ type: "PING", sequence }).catch(() => undefined),
+      onDead: (failure) => {
+        this.#process.requestStacks();
+        this.#fail(failure);
+      },
+    });
+  }
+
+  #createProcess(token: string): SidecarProcess {
+    const { program, transport, number: generation, log } = this.#options;
+    const { endpoint } = transport;
+    const { identity } = this;
+    return new SidecarProcess(createLaunch(program, { endpoint, identity, token, generation }), {
+      onLine: (line) => {
+        log.info({ generation }, line);
+      },
+      onExit: () => {
+        this.client.stopCredits();
+      },
+    });
+  }
+
+  #startTimers(): void {
+    const { helloLimitMs, startLimitMs } = this.#options.limits;
+    const arm = (limitMs: number, check: () => Failure | null) => {
+      const timer = setTimeout(() => {
+        const failure = check();
+        if (failure !== null) this.#fail(failure);
+      }, limitMs);
+      this.#timers.push(timer);
+    };
+    arm(helloLimitMs, () => {
+      if (this.#state !== "starting") return null;
+      const message = `the sidecar did not say HELLO within ${helloLimitMs} ms (helloLimitMs)`;
+      return createFailure("hello_timeout", message);
+    });
+    arm(startLimitMs, () => {
+      const message = `the sidecar was not ready within ${startLimitMs} ms (startLimitMs)`;
+      return createFailure("start_timeout", message);
+    });
+  }
+
+  #stopTimers(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  async #send(message: DownMessage): Promise<void> {
+    const { transport } = this.#options;
+    await transport.send(this.identity, encode(message));
+  }
+
+  #enter(state: GenerationState): void {
+    this.#state = state;
+    this.#options.onChange();
+  }
+
+  /** Gives up on it: its tasks are lost from now on, even while the process takes time to end. */
+  #fail(failure: Failure): void {
+    if (this.#failure !== null || this.#state === "ending") return;
+    this.#failure = failure;
+    this.#close();
+    void this.#process.terminate(this.#options.limits.killGraceMs);
+  }
+
+  #close(): void {
+    this.#stopTimers();
+    this.#liveness.stop();
+    this.client.close(
+      this.#isAsked
+        ? new AppError("shutting_down", "The server stopped before the image was made.")
+        : new AppError("sidecar_lost", "The sidecar ended while it made the image."),
+    );
+    if (this.#state !== "ending") this.#enter("ending");
+  }
+
+  async #waitForEnd(): Promise<GenerationEnd> {
+    const exit = await this.#process.exited;
+    await waitMs(SETTLE_MS);
+    const failure = this.#isAsked
+      ? this.#failure
+      : (this.#failure ?? describeExit(exit, this.#state));
+    this.#close();
+    return { failure, lastLines: this.#process.lastLines(REPORTED_LINE_COUNT) };
+  }
+}

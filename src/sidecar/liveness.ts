@@ -1,0 +1,84 @@
+import type { Beat } from "../wire.js";
+import { createFailure, type Failure } from "./failure.js";
+
+export interface LivenessLimits {
+  readonly beatIntervalMs: number;
+  /** This many intervals without any frame, once ready, mean a frozen process. */
+  readonly missedBeatLimit: number;
+  /** The same before READY: reading a checkpoint may hold Python's lock for long. */
+  readonly startMissedBeatLimit: number;
+  /** How long the compute thread may take from one step to the next, by phase; no entry: for ever. */
+  readonly phaseBudgetMs: Readonly<Partial<Record<Beat["phase"], number>>>;
+}
+
+export interface LivenessOptions {
+  readonly limits: LivenessLimits;
+  readonly ping: (sequence: number) => void;
+  readonly onDead: (failure: Failure) => void;
+}
+
+/**
+ * Watches two things: that the I/O thread says anything at all, and that the compute thread moves.
+ *
+ * Silence is counted in intervals of our own timer, not in time: when this process itself was
+ * stopped (a debugger, a suspended machine), that is one interval and not a dead sidecar.
+ */
+export class Liveness {
+  readonly #options: LivenessOptions;
+  #timer: NodeJS.Timeout | null = null;
+  #sequence = 0;
+  #missedCount = 0;
+  #isReady = false;
+  #lastFrameMs = performance.now();
+
+  constructor(options: LivenessOptions) {
+    this.#options = options;
+  }
+
+  /** Time since the last frame. */
+  get silenceMs(): number {
+    return performance.now() - this.#lastFrameMs;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#tick();
+    }, this.#options.limits.beatIntervalMs);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** From now on the shorter limit of silence holds. */
+  noteReady(): void {
+    this.#isReady = true;
+  }
+
+  /** Any frame is a sign of life. */
+  noteFrame(): void {
+    this.#missedCount = 0;
+    this.#lastFrameMs = performance.now();
+  }
+
+  noteBeat({ phase, stepAgeMs }: Beat): void {
+    const budgetMs = this.#options.limits.phaseBudgetMs[phase];
+    if (budgetMs === undefined || stepAgeMs <= budgetMs) return;
+    const message = `the sidecar has made no step for ${stepAgeMs} ms in phase ${phase}, more than the ${budgetMs} ms of it`;
+    this.#options.onDead(createFailure("hung", message));
+  }
+
+  #tick(): void {
+    const { limits, onDead, ping } = this.#options;
+    const limit = this.#isReady ? limits.missedBeatLimit : limits.startMissedBeatLimit;
+    if (this.#missedCount >= limit) {
+      const message = `the sidecar gave no sign of life for ${limit} beats of ${limits.beatIntervalMs} ms`;
+      onDead(createFailure("silent", message));
+      return;
+    }
+    this.#missedCount += 1;
+    this.#sequence += 1;
+    ping(this.#sequence);
+  }
+}

@@ -1,0 +1,60 @@
+import type { Logger } from "../log.js";
+import type { SidecarConfig } from "../wire.js";
+import type { Launch } from "./launch.js";
+import type { LivenessLimits } from "./liveness.js";
+
+/** The times and numbers of supervision. */
+export interface SupervisionLimits extends LivenessLimits {
+  /** From the start of the process to HELLO. */
+  readonly helloLimitMs: number;
+  /** From the start of the process to READY. */
+  readonly startLimitMs: number;
+  /** From GENERATE to ACCEPTED. */
+  readonly acceptLimitMs: number;
+  /** From SIGTERM to SIGKILL, when a sidecar has failed. */
+  readonly killGraceMs: number;
+  /** The limits of the delay before a restart; see Backoff. */
+  readonly backoffBaseMs: number;
+  readonly backoffCapMs: number;
+  /** A sidecar that was ready for so long, and made an image, starts the backoff anew. */
+  readonly stableMs: number;
+}
+
+const MINUTE_MS = 60_000;
+
+export const DEFAULT_LIMITS: SupervisionLimits = Object.freeze({
+  beatIntervalMs: 1_000,
+  missedBeatLimit: 3,
+  startMissedBeatLimit: 60,
+  phaseBudgetMs: Object.freeze({
+    starting: 2 * MINUTE_MS,
+    download: 10 * MINUTE_MS,
+    load: 10 * MINUTE_MS,
+    compile: 20 * MINUTE_MS,
+    warm_up: 20 * MINUTE_MS,
+    generate: 5 * MINUTE_MS,
+    drain: 5 * MINUTE_MS,
+  }),
+  helloLimitMs: MINUTE_MS,
+  startLimitMs: 60 * MINUTE_MS,
+  acceptLimitMs: 5_000,
+  killGraceMs: 2_000,
+  backoffBaseMs: 500,
+  backoffCapMs: 30_000,
+  stableMs: MINUTE_MS,
+});
+
+export interface SupervisorOptions {
+  /** How to start the sidecar; `--endpoint` and `--identity` are added to the arguments. */
+  readonly program: Launch;
+  /** What WELCOME brings; the beat interval is that of the limits. */
+  readonly config: Omit<SidecarConfig, "beatIntervalMs">;
+  readonly log: Logger;
+  readonly limits?: Partial<SupervisionLimits>;
+  /** Tasks sent beyond the slots of the sidecar; as many as slots unless given. */
+  readonly prefetch?: number;
+  /** Where the run folder is made; the temp folder of the system unless given. */
+  readonly runFolderParent?: string;
+  /** Uniform in [0, 1), for the jitter of the backoff. */
+  readonly random?: () => number;
+}

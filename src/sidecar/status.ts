@@ -1,0 +1,45 @@
+import type { Phase, Ready } from "../wire.js";
+
+/**
+ * - `starting`: spawned, has not said HELLO yet
+ * - `loading`: greeted; downloads, loads, compiles, warms up
+ * - `ready`: takes tasks
+ * - `backing_off`: ended; waits for the next try
+ * - `draining`: stopping; finishes what runs
+ * - `stopped`: ended on request
+ * - `failed`: ended for a reason that a restart would not change
+ */
+export type SidecarState =
+  "starting" | "loading" | "ready" | "backing_off" | "draining" | "stopped" | "failed";
+
+export interface LastFailure {
+  /** The kind of failure, for programs: `exited`, `silent`, `checkpoint_not_found`... */
+  readonly code: string;
+  /** One sentence, then the last log lines of the sidecar, a line each. */
+  readonly reason: string;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+/** Everything the rest of the server may know about the sidecar. */
+export interface SidecarStatus {
+  readonly state: SidecarState;
+  /** When this state began, in epoch milliseconds. */
+  readonly since: number;
+  /** Counts the spawns; 0 before the first. */
+  readonly generation: number;
+  readonly pid: number | null;
+  readonly restarts: number;
+  readonly phase: Pick<Phase, "name" | "done" | "total" | "unit"> | null;
+  readonly lastFailure: LastFailure | null;
+  /** When the next try starts, in epoch milliseconds; null unless `backing_off`. */
+  readonly nextTryAt: number | null;
+  /** What the running sidecar said of itself; null until it is ready. */
+  readonly ready: Ready | null;
+  /** Time since the last frame of the sidecar. */
+  readonly beatAgeMs: number | null;
+  readonly running: number;
+  readonly rssBytes: number | null;
+  /** Frames of strangers and of former generations, and answers to tasks that had ended. */
+  readonly droppedFrames: number;
+}

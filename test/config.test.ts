@@ -1,0 +1,278 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readCommand, type Config } from "../src/config.js";
+import { countEdits } from "../src/config/nearest.js";
+import { AppError } from "../src/errors.js";
+import { containing } from "./support/matchers.js";
+
+type Env = Record<string, string | undefined>;
+
+const WEIGHTS = "flax_model.msgpack";
+
+/** A machine of its own: package, home and working folder, all in one temporary folder. */
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+  await addEmbedded("nano");
+  await writeFile(path.join(root, "package", "package.json"), `{"version": "1.2.3"}`);
+});
+afterEach(() => rm(root, { recursive: true }));
+
+function run(argv: readonly string[], env: Env = {}) {
+  const packageRoot = path.join(root, "package");
+  return readCommand({ argv, env, cwd: root, home: path.join(root, "home"), packageRoot });
+}
+
+function read(argv: readonly string[], env: Env = {}): Config {
+  const command = run(argv, env);
+  if (command.action === "print") throw new Error("expected a configuration");
+  return command.config;
+}
+
+function readError(argv: readonly string[], env: Env = {}): AppError {
+  try {
+    read(argv, env);
+  } catch (error) {
+    if (error instanceof AppError) return error;
+    throw error;
+  }
+  throw new Error("expected the settings to be refused");
+}
+
+async function addEmbedded(name: string): Promise<string> {
+  const folder = path.join(root, "package", "checkpoints", name);
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, WEIGHTS), "");
+  return folder;
+}
+
+async function addSnapshot(hub: string, name: string): Promise<string> {
+  const folder = path.join(hub, `models--${name.replace("/", "--")}`, "snapshots", "abc123");
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, WEIGHTS), "");
+  return folder;
+}
+
+describe("defaults", () => {
+  test("are those of the specification, with folders made absolute", () => {
+    expect(read([])).toMatchObject({
+      version: "1.2.3",
+      port: 8000,
+      host: "0.0.0.0",
+      saveToDisk: false,
+      imgFormat: "JPEG",
+      outputDir: path.join(root, "generations"),
+      queueLimit: 500,
+      requestTimeoutMs: 3_600_000,
+      precision: "auto",
+      python: "python3",
+      cacheDir: path.join(root, "home", ".cache", "dalle-server"),
+      logLevel: "info",
+    });
+  });
+
+  test("the configuration cannot be changed afterwards", () => {
+    expect(Object.isFrozen(read([]))).toBe(true);
+  });
+
+  test("the Python of the set-up is used where there is one", async () => {
+    const python = path.join(root, "package", ".venv", "bin", "python");
+    await mkdir(path.dirname(python), { recursive: true });
+    await writeFile(python, "");
+    expect(read([]).python).toBe(python);
+  });
+});
+
+describe("flags and variables", () => {
+  const cases: readonly (readonly [string[], Env, Partial<Config>])[] = [
+    [["--port", "9000"], {}, { port: 9000 }],
+    [["--port=9000"], {}, { port: 9000 }],
+    [["--port=1", "--port=2"], {}, { port: 2 }],
+    [["--queue-limit", "7"], {}, { queueLimit: 7 }],
+    [["--queue_limit", "7"], {}, { queueLimit: 7 }],
+    [["--Img-Format=png"], {}, { imgFormat: "PNG" }],
+    [["--img_format", "webp"], {}, { imgFormat: "WEBP" }],
+    [["--output_dir", "a=b"], {}, { outputDir: "a=b" }],
+    [["--output_dir=a=b"], {}, { outputDir: "a=b" }],
+    [["--request_timeout", "5"], {}, { requestTimeoutMs: 5000 }],
+    [["--cache_dir", "none"], {}, { cacheDir: null }],
+    [["--model_version", "NANO"], {}, { modelVersion: "Nano" }],
+    [[], { DALLE_PORT: "9001" }, { port: 9001 }],
+    [[], { DALLE_PORT: "" }, { port: 8000 }],
+    [["--port", "9000"], { DALLE_PORT: "9001" }, { port: 9000 }],
+    [[], { DALLE_MODEL_VERSION: "nano" }, { modelVersion: "Nano" }],
+    [[], { DALLE_SAVE_TO_DISK: "Yes" }, { saveToDisk: true }],
+    [[], { DALLE_SIDECAR_TOKEN: "x", DALLE_SETUP_JAX: "cpu", DALLE_PYTHON: "p" }, { port: 8000 }],
+    [[], { DALLE_SIDECAR_PYTHON: "/usr/bin/python9" }, { python: "/usr/bin/python9" }],
+    [[], { PORT: "1", XDG_CACHE_HOME: "" }, { port: 8000 }],
+  ];
+  test.each(cases)("%j with %j", (argv, env, expected) => {
+    const { outputDir, ...rest } = expected;
+    const config = read(argv, env);
+    expect(config).toMatchObject(rest);
+    if (outputDir !== undefined) expect(config.outputDir).toBe(path.join(root, outputDir));
+  });
+
+  test.each([
+    ...["true", "YES", "y", "1", "T"].map((word) => [word, true] as const),
+    ...["false", "No", "n", "0", "F"].map((word) => [word, false] as const),
+  ])("--save_to_disk %s is %s", (word, expected) => {
+    expect(read(["--save_to_disk", word]).saveToDisk).toBe(expected);
+  });
+
+  test("a bare --save_to_disk is yes, before another flag too", () => {
+    expect(read(["--save_to_disk"]).saveToDisk).toBe(true);
+    expect(read(["--save_to_disk", "--port", "1"])).toMatchObject({ saveToDisk: true, port: 1 });
+  });
+});
+
+describe("wrong settings", () => {
+  const cases: readonly (readonly [string[], Env, string])[] = [
+    [["--prot", "1"], {}, `unknown flag "--prot": did you mean --port?`],
+    [["--img-fromat=png"], {}, "did you mean --img_format?"],
+    [["--save-disk"], {}, "did you mean --save_to_disk?"],
+    [["--zzzzzzzzzz"], {}, "--help lists the valid ones"],
+    [
+      [],
+      { DALLE_PROT: "1" },
+      `unknown environment variable "DALLE_PROT": did you mean DALLE_PORT?`,
+    ],
+    [["serve"], {}, `unexpected argument "serve"`],
+    [["-p", "1"], {}, `unexpected argument "-p"`],
+    [["--port"], {}, "--port needs a value: PORT"],
+    [["--port", "--host", "x"], {}, "--port needs a value"],
+    [["--port", "abc"], {}, `--port must be an integer from 0 to 65535; got "abc"`],
+    [["--port", "-1"], {}, "an integer from 0 to 65535"],
+    [["--port", "65536"], {}, "an integer from 0 to 65535"],
+    [["--port", "80.5"], {}, "an integer from 0 to 65535"],
+    [["--port", "1e3"], {}, "an integer from 0 to 65535"],
+    [["--port="], {}, "an integer from 0 to 65535"],
+    [["--host="], {}, "--host must be not empty"],
+    [[], { DALLE_PORT: "x" }, `DALLE_PORT must be an integer from 0 to 65535; got "x"`],
+    [["--img_format", "gif"], {}, "one of JPEG, PNG, WEBP"],
+    [["--save_to_disk", "maybe"], {}, "true, yes, y, 1, t or false, no, n, 0, f"],
+    [["--model_version", "huge"], {}, "one of Nano, Mini, Mega, Mega_full"],
+    [["--precision", "int8"], {}, "one of auto, float32, bfloat16"],
+    [["--log_level", "loud"], {}, "one of trace, debug"],
+    [["--queue_limit", "0"], {}, "an integer from 1 to 100000"],
+    [["--checkpoint", "nowhere"], {}, "--checkpoint must be a folder on this machine"],
+    [["--checkpoint", "hf:dalle-mini/dalle-mini"], {}, "a folder on this machine"],
+    [["--vqgan", "nowhere"], {}, "--vqgan must be a folder"],
+    [["--model_version", "Mega"], {}, "Pass --checkpoint FOLDER"],
+    [["--model_version", "mini"], {}, "--model_version Mini: its weights are not on this machine"],
+  ];
+  test.each(cases)("%j with %j is refused with what was expected", (argv, env, message) => {
+    const error = readError(argv, env);
+    expect(error.code).toBe("config_invalid");
+    expect(error.message).toContain(message);
+  });
+
+  test("are all listed at once", () => {
+    const { message } = readError(["--port", "x", "--prot", "1"], { DALLE_SLOTS: "0" });
+    expect(message.match(/^ {2}- /gm)).toHaveLength(3);
+  });
+});
+
+describe("the model", () => {
+  test("is Nano when no weights of Mini are here, and the log is told why", () => {
+    expect(read([])).toMatchObject({
+      modelVersion: "Nano",
+      modelNote: containing("not on this machine"),
+      checkpoint: path.join(root, "package", "checkpoints", "nano"),
+      vqgan: null,
+    });
+  });
+
+  test("is Mini when its folder is in the package", async () => {
+    const mini = await addEmbedded("mini");
+    expect(read([])).toMatchObject({ modelVersion: "Mini", checkpoint: mini });
+    expect(read(["--model_version", "nano"]).modelVersion).toBe("Nano");
+  });
+
+  const caches: readonly (readonly [string, Readonly<Record<string, string>>, string])[] = [
+    ["home", {}, "home/.cache/huggingface/hub"],
+    ["XDG_CACHE_HOME", { XDG_CACHE_HOME: "xdg" }, "xdg/huggingface/hub"],
+    ["HF_HOME", { HF_HOME: "hf" }, "hf/hub"],
+    ["HF_HUB_CACHE", { HF_HUB_CACHE: "cache" }, "cache"],
+  ];
+  test.each(caches)(
+    "is Mini with its VQGAN when the Hugging Face cache has both: %s",
+    async (_name, env, hub) => {
+      const cache = path.join(root, hub);
+      const at: Env = {};
+      for (const [name, place] of Object.entries(env)) at[name] = path.join(root, place);
+      const checkpoint = await addSnapshot(cache, "dalle-mini/dalle-mini");
+      expect(read([], at).modelVersion).toBe("Nano");
+      const vqgan = await addSnapshot(cache, "dalle-mini/vqgan_imagenet_f16_16384");
+      expect(read([], at)).toMatchObject({ modelVersion: "Mini", checkpoint, vqgan });
+    },
+  );
+
+  test("is not Mini when its folder has no weights", async () => {
+    await mkdir(path.join(root, "package", "checkpoints", "mini"));
+    expect(read([]).modelVersion).toBe("Nano");
+  });
+
+  test("has to be given when the package has none", async () => {
+    await rm(path.join(root, "package", "checkpoints"), { recursive: true });
+    expect(readError([]).message).toContain(
+      "no model is on this machine: pass --checkpoint FOLDER",
+    );
+  });
+
+  test("is the folder that was given, under the name that was given", async () => {
+    const mine = path.join(root, "mine");
+    await mkdir(mine);
+    expect(read(["--checkpoint", "mine"])).toMatchObject({
+      modelVersion: "Custom",
+      checkpoint: mine,
+    });
+    expect(
+      read(["--checkpoint", mine, "--model_version", "mega_full", "--vqgan", "mine"]),
+    ).toMatchObject({
+      modelVersion: "Mega_full",
+      checkpoint: mine,
+      vqgan: mine,
+      modelNote: null,
+    });
+  });
+});
+
+describe("texts", () => {
+  test("--help names every flag with default and variable, and wins over wrong settings", () => {
+    const command = run(["--help", "--prot", "1"]);
+    const text = command.action === "print" ? command.text : "";
+    for (const flag of [
+      "port",
+      "host",
+      "model_version",
+      "save_to_disk",
+      "img_format",
+      "output_dir",
+    ]) {
+      expect(text).toContain(`--${flag} `);
+      expect(text).toContain(`variable: DALLE_${flag.toUpperCase()}`);
+    }
+    expect(text).toContain("default: 8000");
+    expect(text).toContain("default: Mini if its weights are on this machine, else Nano");
+  });
+
+  test("--version prints the version", () => {
+    expect(run(["--version"])).toEqual({ action: "print", text: "1.2.3\n" });
+  });
+});
+
+describe("the distance between words", () => {
+  test.each([
+    ["", "", 0],
+    ["port", "port", 0],
+    ["prot", "port", 2],
+    ["por", "port", 1],
+    ["", "abc", 3],
+    ["kitten", "sitting", 3],
+  ])("%j to %j is %i", (from, to, edits) => {
+    expect(countEdits(from, to)).toBe(edits);
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, test } from "vitest";
+import { Admission } from "../../src/jobs/admission.js";
+import type { SidecarState } from "../../src/sidecar/status.js";
+import { FakeSidecar } from "../support/fake-sidecar-view.js";
+
+/** What admission says in `state`, after the sidecar was ready before or not. */
+function judge(state: SidecarState, { wasReady = false, nextTryInMs = 1_000 } = {}) {
+  const sidecar = new FakeSidecar("starting");
+  const admission = new Admission(sidecar);
+  if (wasReady) sidecar.set({ state: "ready" });
+  sidecar.set({ state, nextTryAt: state === "backing_off" ? Date.now() + nextTryInMs : null });
+  return { refusal: admission.refusal(), unreadiness: admission.unreadiness() };
+}
+
+describe("admission", () => {
+  test("takes work when the sidecar is ready", () => {
+    expect(judge("ready")).toEqual({ refusal: null, unreadiness: null });
+  });
+
+  test.each(["starting", "loading", "backing_off"] as const)(
+    "on the first load, %s refuses; after a READY it lets work wait; it is never ready",
+    (state) => {
+      expect(judge(state).refusal?.code).toBe("not_ready");
+      expect(judge(state, { wasReady: true }).refusal).toBeNull();
+      expect(judge(state, { wasReady: true }).unreadiness?.code).toBe("not_ready");
+    },
+  );
+
+  test.each(["failed", "draining", "stopped"] as const)("%s refuses for good", (state) => {
+    expect(judge(state, { wasReady: true }).refusal?.code).toBe("not_ready");
+  });
+
+  test("a try that is minutes away is not waited for", () => {
+    const { refusal } = judge("backing_off", { wasReady: true, nextTryInMs: 300_000 });
+    expect(refusal?.code).toBe("not_ready");
+    expect(refusal?.retryAfterS).toBe(60);
+  });
+
+  test("says how soon to come back: after the next try", () => {
+    const { refusal } = judge("backing_off", { nextTryInMs: 10_000 });
+    expect(refusal?.retryAfterS).toBeGreaterThanOrEqual(10);
+    expect(refusal?.retryAfterS).toBeLessThanOrEqual(12);
+    expect(refusal?.message).toMatch(/The next try is in (9|10) s/);
+  });
+
+  test("refuses everything while stopping, ready or not", () => {
+    const admission = new Admission(new FakeSidecar("ready"));
+    admission.stop();
+    expect(admission.refusal()?.code).toBe("shutting_down");
+    expect(admission.unreadiness()?.code).toBe("shutting_down");
+  });
+});

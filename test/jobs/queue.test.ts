@@ -1,0 +1,285 @@
+import { describe, expect, test } from "vitest";
+import { AppError } from "../../src/errors.js";
+import type { JobHandle, JobSpec } from "../../src/jobs/broker.js";
+import { JobQueue } from "../../src/jobs/queue.js";
+import type { TaskImage } from "../../src/sidecar/task.js";
+import { FakeRunner, createLostError } from "../support/fake-runner.js";
+import { containing } from "../support/matchers.js";
+
+const DEFAULTS = { condScale: null, temperature: null, topK: null, topP: null };
+const LONG_MS = 60_000;
+
+interface Submitted extends JobHandle {
+  readonly images: TaskImage[];
+}
+
+function createQueue(runner: FakeRunner, queueLimit = 500, refusal: AppError | null = null) {
+  const queue = new JobQueue({ runner, queueLimit, refusal: () => refusal });
+  const submit = (
+    prompt: string,
+    imageCount: number,
+    options: { signal?: AbortSignal; deadlineInMs?: number; firstSeed?: number } = {},
+  ): Submitted => {
+    const { signal, deadlineInMs = LONG_MS, firstSeed = 0 } = options;
+    const seeds = Array.from({ length: imageCount }, (_, index) => firstSeed + index);
+    const spec: JobSpec = { prompt, seeds, sampling: DEFAULTS, deadlineInMs };
+    const images: TaskImage[] = [];
+    const onImage = (image: TaskImage, index: number) => (images[index] = image);
+    const { id, done } = queue.submit(
+      spec,
+      signal === undefined ? { onImage } : { signal, onImage },
+    );
+    return { id, done, images };
+  };
+  return { queue, submit };
+}
+
+const seedsOf = (job: Submitted) => job.images.map(({ seed }) => seed);
+const promptsOf = (runner: FakeRunner) => runner.started.map(({ prompt }) => prompt).join("");
+
+describe("order", () => {
+  test("images keep their places whatever order they finish in", async () => {
+    const runner = new FakeRunner({ credits: 3, isHolding: true });
+    const { submit } = createQueue(runner);
+    const job = submit("a", 3, { firstSeed: 10 });
+    runner.held.reverse();
+    for (let count = 0; count < 3; count += 1) runner.finishNext();
+    await job.done;
+    expect(seedsOf(job)).toEqual([10, 11, 12]);
+  });
+
+  test("never runs more tasks than the runner has credits", async () => {
+    const runner = new FakeRunner({ credits: 2, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const job = submit("a", 5);
+    expect(runner.started).toHaveLength(2);
+    expect(queue.report()).toMatchObject({ waitingImages: 3, runningImages: 2 });
+    for (let count = 1; count <= 5; count += 1) {
+      await runner.untilStarted(count);
+      runner.finishNext();
+    }
+    await job.done;
+    expect(queue.report()).toMatchObject({ waitingImages: 0, finishedImages: 5, completedJobs: 1 });
+  });
+
+  test("jobs take turns, so one image does not wait for all of a hundred", async () => {
+    const runner = new FakeRunner({ credits: 0 });
+    const { submit } = createQueue(runner);
+    const jobs = [submit("A", 100), submit("B", 1), submit("C", 3)];
+    runner.addCredits(1);
+    await Promise.all(jobs.map(({ done }) => done));
+    expect(promptsOf(runner).slice(0, 9)).toBe("ABCACACAA");
+    expect(runner.started).toHaveLength(104);
+  });
+
+  test("a job that comes later gets the next free credit", async () => {
+    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const { submit } = createQueue(runner);
+    submit("A", 3);
+    submit("B", 1);
+    for (let count = 1; count <= 4; count += 1) {
+      await runner.untilStarted(count);
+      runner.finishNext();
+    }
+    expect(promptsOf(runner)).toBe("AABA");
+  });
+});
+
+describe("room", () => {
+  test("refuses a job that does not fit behind the waiting ones, and says when to come back", () => {
+    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const { queue, submit } = createQueue(runner, 4);
+    submit("A", 4);
+    submit("B", 1);
+    expect(queue.report().waitingImages).toBe(4);
+    expect(() => submit("C", 1)).toThrow(expect.objectContaining({ code: "queue_full" }));
+    expect(queue.report()).toMatchObject({ rejectedJobs: 1, openJobs: 2 });
+    const full = queue.describeFull(1);
+    expect(full?.retryAfterS).toBeGreaterThanOrEqual(1);
+    expect(full?.retryAfterS).toBeLessThanOrEqual(60);
+  });
+
+  test("an idle server takes a job larger than the queue, but no second one", () => {
+    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const { submit } = createQueue(runner, 4);
+    submit("A", 100);
+    expect(() => submit("B", 1)).toThrow(/99 images wait and at most 4 may/);
+  });
+
+  test("has room again when waiting images are done", async () => {
+    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const { queue, submit } = createQueue(runner, 1);
+    submit("A", 2);
+    expect(queue.describeFull(1)?.code).toBe("queue_full");
+    runner.finishNext();
+    await runner.untilStarted(2);
+    expect(queue.describeFull(1)).toBeNull();
+  });
+
+  test("refuses with the reason of whoever decides about new work", () => {
+    const stopping = new AppError("shutting_down", "The server is stopping.");
+    const { submit } = createQueue(new FakeRunner(), 500, stopping);
+    expect(() => submit("A", 1)).toThrow(stopping);
+  });
+});
+
+describe("a lost sidecar", () => {
+  test("its tasks come first again with the same seeds, before other jobs", async () => {
+    const runner = new FakeRunner({ credits: 2, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const job = submit("A", 2, { firstSeed: 5 });
+    submit("B", 1);
+    runner.loseAll();
+    await new Promise(setImmediate);
+    runner.comeBack();
+    expect(runner.started.slice(2)).toMatchObject([
+      { prompt: "A", seed: 5, attempt: 2 },
+      { prompt: "A", seed: 6, attempt: 2 },
+    ]);
+    runner.finishNext();
+    runner.finishNext();
+    await job.done;
+    expect(seedsOf(job)).toEqual([5, 6]);
+    expect(queue.report().retriedImages).toBe(2);
+  });
+
+  test("waits for credits while the sidecar is away", async () => {
+    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const job = submit("A", 1);
+    runner.loseAll();
+    await new Promise(setImmediate);
+    expect(queue.report()).toMatchObject({ waitingImages: 1, runningImages: 0 });
+    runner.comeBack();
+    runner.finishNext();
+    await job.done;
+    expect(seedsOf(job)).toEqual([0]);
+  });
+
+  test("a task that loses it twice fails its job, and only its own", async () => {
+    const runner = new FakeRunner({ credits: 2, isHolding: true });
+    const { submit } = createQueue(runner);
+    const bad = submit("bad", 1);
+    runner.failNext(createLostError());
+    await runner.untilStarted(2);
+    const good = submit("good", 1);
+    runner.failNext(createLostError());
+    await expect(bad.done).rejects.toMatchObject({ code: "sidecar_crashed" });
+    runner.finishNext();
+    await good.done;
+    expect(seedsOf(good)).toEqual([0]);
+  });
+});
+
+describe("a job that fails", () => {
+  test("cancels its other tasks and gives their credits to the next job", async () => {
+    const runner = new FakeRunner({ credits: 2, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const bad = submit("bad", 4);
+    const good = submit("good", 2);
+    const failure = new AppError("generation_failed", "The sidecar said no.");
+    runner.failNext(failure);
+    await expect(bad.done).rejects.toBe(failure);
+    await runner.untilStarted(4);
+    expect(runner.held.map(({ task }) => task.prompt)).toEqual(["good", "good"]);
+    runner.finishNext();
+    runner.finishNext();
+    await good.done;
+    expect(bad.images).toEqual([]);
+    expect(queue.report()).toMatchObject({ failedJobs: 1, completedJobs: 1, openJobs: 0 });
+  });
+
+  test("reports an error without a code as a fault of the server, with its cause kept", async () => {
+    const runner = new FakeRunner({ isHolding: true });
+    const { submit } = createQueue(runner);
+    const job = submit("a", 1);
+    const cause = new Error("boom");
+    runner.failNext(cause);
+    await expect(job.done).rejects.toMatchObject({ code: "internal_error", cause });
+  });
+
+  test("ends once: what its tasks report later changes nothing", async () => {
+    const runner = new FakeRunner({ credits: 3, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const job = submit("a", 3);
+    const [first, second, third] = [...runner.held];
+    first?.reject(new AppError("generation_failed", "first"));
+    second?.reject(new AppError("generation_failed", "second"));
+    third?.reject(createLostError());
+    await expect(job.done).rejects.toThrow("first");
+    await new Promise(setImmediate);
+    expect(queue.report()).toMatchObject({ failedJobs: 1, retriedImages: 0, openJobs: 0 });
+    expect(runner.freeCredits()).toBe(3);
+  });
+});
+
+describe("cancel and deadline", () => {
+  test("a cancelled job frees its place, waiting and running", async () => {
+    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const caller = new AbortController();
+    const job = submit("a", 3, { signal: caller.signal });
+    caller.abort();
+    await expect(job.done).rejects.toMatchObject({ code: "cancelled" });
+    expect(queue.report()).toMatchObject({ openJobs: 0, waitingImages: 0, cancelledJobs: 1 });
+    expect(runner.held).toHaveLength(0);
+  });
+
+  test("a job of a caller who has left already is not taken", () => {
+    const { queue, submit } = createQueue(new FakeRunner());
+    expect(() => submit("a", 1, { signal: AbortSignal.abort() })).toThrow("went away");
+    expect(queue.report().openJobs).toBe(0);
+  });
+
+  test.each([
+    ["runs", 1],
+    ["waits", 0],
+  ])("the deadline ends a job that %s", async (_name, credits) => {
+    const runner = new FakeRunner({ credits, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const job = submit("a", 2, { deadlineInMs: 5 });
+    await expect(job.done).rejects.toMatchObject({
+      code: "deadline_exceeded",
+      message: containing("--request_timeout"),
+    });
+    expect(queue.report()).toMatchObject({ openJobs: 0, waitingImages: 0, runningImages: 0 });
+    expect(runner.held).toHaveLength(0);
+  });
+
+  test("tells the runner how much of the deadline is left", async () => {
+    const runner = new FakeRunner();
+    const { submit } = createQueue(runner);
+    await submit("a", 1).done;
+    const left = runner.started[0]?.deadlineInMs ?? 0;
+    expect(Number.isInteger(left)).toBe(true);
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThanOrEqual(LONG_MS);
+  });
+});
+
+describe("draining", () => {
+  test("an idle queue drains at once", async () => {
+    const { queue } = createQueue(new FakeRunner());
+    await expect(queue.drain(LONG_MS)).resolves.toBeUndefined();
+  });
+
+  test("waits for the jobs that are there", async () => {
+    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const job = submit("a", 2);
+    const drained = queue.drain(LONG_MS);
+    runner.finishNext();
+    await runner.untilStarted(2);
+    runner.finishNext();
+    await drained;
+    await job.done;
+    expect(seedsOf(job)).toEqual([0, 1]);
+  });
+
+  test("fails what is not done in time", async () => {
+    const { queue, submit } = createQueue(new FakeRunner({ isHolding: true }));
+    const job = submit("a", 1);
+    await queue.drain(0);
+    await expect(job.done).rejects.toMatchObject({ code: "shutting_down" });
+  });
+});

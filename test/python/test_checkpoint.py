@@ -1,0 +1,180 @@
+"""Reading checkpoints: what is refused, and in which words."""
+
+import json
+import shutil
+
+import jax.numpy as jnp
+import msgpack
+import numpy as np
+import pytest
+from flax import serialization
+from goldens import VQGAN_FOLDER, model_folder
+
+from sidecar.checkpoint import (
+    UPSTREAM_SAMPLING,
+    CheckpointNotFoundError,
+    load_weights,
+    open_checkpoint,
+)
+from sidecar.config import ConfigError
+from sidecar.model.msgpack_file import CheckpointError, read_leaves
+
+FLOAT32 = jnp.dtype("float32")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A writable copy of a golden checkpoint."""
+    return shutil.copytree(model_folder("mini-scan"), tmp_path / "checkpoint")
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_weights(folder, edit):
+    path = folder / "flax_model.msgpack"
+    tree = serialization.msgpack_restore(path.read_bytes())
+    edit(tree)
+    path.write_bytes(serialization.msgpack_serialize(tree))
+
+
+def load(folder):
+    return load_weights(open_checkpoint(folder, VQGAN_FOLDER), FLOAT32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": "bart"}, "model_type is 'bart', expected 'dallebart'"),
+        ({"ln_positions": "swinv2"}, "ln_positions is 'swinv2', supported is 'normformer'"),
+        ({"use_alibi": True}, "use_alibi is True, supported is False"),
+        ({"use_glu": False}, "use_glu is False, supported is True"),
+        ({"d_model": "48"}, "d_model is '48', expected int"),
+        ({"d_model": True}, "d_model is True, expected int"),
+        ({"d_model": None}, "d_model is None, expected int"),
+        ({"decoder_layers": 0}, "decoder_layers is 0, expected a positive integer"),
+        ({"decoder_attention_heads": 5}, "not a multiple of decoder_attention_heads 5"),
+        ({"image_length": 63}, "image_length is 63, expected a square number"),
+        ({"decoder_start_token_id": 129}, "outside the image table of 129 rows"),
+    ],
+)
+def test_a_config_that_cannot_be_served_is_refused_by_file_key_and_value(folder, changes, words):
+    edit_config(folder, **changes)
+    with pytest.raises(ConfigError) as refused:
+        open_checkpoint(folder, VQGAN_FOLDER)
+    assert str(folder / "config.json") in str(refused.value)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
+def test_a_config_that_is_no_json_object_is_refused(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        open_checkpoint(folder, VQGAN_FOLDER)
+
+
+def test_a_codebook_larger_than_the_image_vocabulary_is_refused(folder):
+    edit_config(folder, image_vocab_size=100, decoder_start_token_id=100)
+    with pytest.raises(CheckpointError, match="a codebook of 128 entries"):
+        open_checkpoint(folder, VQGAN_FOLDER)
+
+
+def test_the_vqgan_is_found_inside_the_checkpoint_and_beside_it(folder):
+    beside = shutil.copytree(VQGAN_FOLDER, folder.parent / "vqgan")
+    assert open_checkpoint(folder).vqgan_folder == beside
+    inside = shutil.copytree(VQGAN_FOLDER, folder / "vqgan")
+    assert open_checkpoint(folder).vqgan_folder == inside
+
+
+def test_no_vqgan_anywhere_says_where_it_was_looked_for(folder):
+    with pytest.raises(CheckpointNotFoundError, match="--vqgan"):
+        open_checkpoint(folder)
+
+
+def test_a_checkpoint_without_sampling_file_gets_upstreams_defaults(folder):
+    assert open_checkpoint(folder, VQGAN_FOLDER).sampling == UPSTREAM_SAMPLING
+
+
+def test_a_checkpoint_may_bring_its_own_sampling_defaults(folder):
+    (folder / "sampling.json").write_text(
+        '{"condScale": 3, "temperature": 0.9, "topK": 20, "topP": 1}'
+    )
+    sampling = open_checkpoint(folder, VQGAN_FOLDER).sampling
+    assert (sampling.cond_scale, sampling.temperature, sampling.top_k) == (3.0, 0.9, 20)
+
+
+def test_sampling_defaults_outside_the_limits_are_refused(folder):
+    (folder / "sampling.json").write_text(
+        '{"condScale": -3, "temperature": 1, "topK": 20, "topP": 1}'
+    )
+    with pytest.raises(ConfigError, match=r"sampling\.json: cond_scale is -3"):
+        open_checkpoint(folder, VQGAN_FOLDER)
+
+
+def test_a_missing_leaf_is_named(folder):
+    edit_weights(folder, lambda tree: tree["model"]["encoder"].pop("final_ln"))
+    with pytest.raises(CheckpointError, match="encoder/final_norm/bias is missing"):
+        load(folder)
+
+
+def test_a_left_over_leaf_is_named(folder):
+    edit_weights(folder, lambda tree: tree.update(extra=np.zeros(3, np.float32)))
+    with pytest.raises(CheckpointError, match="extra is not a parameter of this model"):
+        load(folder)
+
+
+def test_a_leaf_of_another_shape_is_named_with_both_shapes(folder):
+    def cut(tree):
+        tree["lm_head"]["kernel"] = tree["lm_head"]["kernel"][:, :100].copy()
+
+    edit_weights(folder, cut)
+    with pytest.raises(CheckpointError, match=r"lm_head/kernel has shape \(48, 100\)"):
+        load(folder)
+
+
+def test_a_missing_weight_file_is_named(folder):
+    (folder / "flax_model.msgpack").unlink()
+    with pytest.raises(CheckpointError, match=r"flax_model\.msgpack: no such file"):
+        load(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 1000, 400_000])
+def test_a_file_cut_short_is_refused(folder, keep):
+    path = folder / "flax_model.msgpack"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"flax_model\.msgpack"):
+        read_leaves(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not msgpack at all",
+        msgpack.packb([1, 2]),
+        msgpack.packb({"a": 1}),
+        msgpack.packb({"a": msgpack.ExtType(9, b"")}),
+        msgpack.packb({"a": msgpack.ExtType(1, b"junk")}),
+        msgpack.packb({"a": {}}) + b"\x00",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc9\x7f\xff\xff\xff\x01",
+        b"\x81\xa1a" * 5000,
+    ],
+    ids=[
+        "text", "list", "number", "foreign extension", "junk array", "trailing byte",
+        "map of 4 billion", "array of 2 GB", "deep nesting",
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_parameter_tree_is_refused(tmp_path, content):
+    path = tmp_path / "flax_model.msgpack"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"flax_model\.msgpack"):
+        read_leaves(path)
+
+
+def test_the_content_hash_is_of_both_files_and_stable(folder):
+    digest = load(folder).digest
+    assert digest == load(model_folder("mini-scan")).digest
+    assert digest != load(model_folder("mini-unrolled")).digest
+    assert len(digest) == 64

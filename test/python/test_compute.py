@@ -1,0 +1,155 @@
+"""The compute thread on a real checkpoint: commands in, messages out."""
+
+import queue
+from dataclasses import replace
+
+import pytest
+from goldens import VQGAN_FOLDER, model_folder
+
+from sidecar.compute import start_compute
+from sidecar.messages import (
+    Bye,
+    Cancel,
+    Drain,
+    Failed,
+    Generate,
+    Image,
+    Phase,
+    Progress,
+    Ready,
+    SidecarConfig,
+)
+
+CONFIG = SidecarConfig(
+    model_version="test",
+    checkpoint=str(model_folder("mini-scan")),
+    vqgan=str(VQGAN_FOLDER),
+    slots=2,
+    chunk_tokens=16,
+    precision="float32",
+    cache_dir=None,
+    beat_interval_ms=1000,
+)
+TASK = Generate(
+    task_id="task",
+    attempt=1,
+    prompt="a red cat",
+    seed=5,
+    cond_scale=None,
+    temperature=None,
+    top_k=None,
+    top_p=None,
+    preview_every=0,
+    deadline_in_ms=600_000,
+)
+
+class Sidecar:
+    """A compute thread and what it has said."""
+
+    def __init__(self, config):
+        self.said = queue.Queue()
+        self.thread = start_compute(config, self.said.put)
+
+    def until(self, kind):
+        """The messages up to the first one of a kind, that one last."""
+        messages = []
+        while not messages or not isinstance(messages[-1], kind):
+            try:
+                messages.append(self.said.get(timeout=1))
+            except queue.Empty:
+                assert self.thread.is_alive(), f"ended without {kind.__name__}, said {messages}"
+        return messages
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    sidecar = Sidecar(CONFIG)
+    sidecar.start_up = sidecar.until(Ready)
+    yield sidecar
+    sidecar.thread.submit(Drain())
+    assert isinstance(sidecar.until(Bye)[-1], Bye)
+    sidecar.thread.join()
+
+
+def test_start_up_tells_every_phase_to_its_end_and_then_ready(loaded):
+    *phases, ready = loaded.start_up
+    assert all(isinstance(phase, Phase) for phase in phases)
+    assert list(dict.fromkeys(phase.name for phase in phases)) == ["load", "compile", "warm_up"]
+    assert set(ready.phase_seconds) == {"load", "compile", "warm_up"}
+    assert (ready.image_width, ready.image_height, ready.image_tokens) == (64, 64, 64)
+    assert ready.sampling.defaults.cond_scale == 10
+    assert ready.sampling.defaults.top_k == 50
+
+
+def test_a_task_ends_in_one_image_with_its_seed_and_size(loaded):
+    loaded.thread.submit(TASK)
+    *before, image = loaded.until(Image)
+    assert (image.task_id, image.attempt, image.seed) == ("task", 1, 5)
+    assert len(image.payload) == image.width * image.height * 3
+    assert (image.text_tokens, image.image_tokens) == (5, 64)
+    assert [message.tasks for message in before if isinstance(message, Progress)] == [
+        (("task", tokens),) for tokens in (16, 32, 48)
+    ]
+
+
+def test_more_tasks_than_slots_all_end(loaded):
+    for index in range(5):
+        loaded.thread.submit(replace(TASK, task_id=f"task {index}", seed=index))
+    images = [loaded.until(Image)[-1] for _ in range(5)]
+    assert {image.task_id for image in images} == {f"task {index}" for index in range(5)}
+    assert len({image.payload for image in images}) == 5
+
+
+def test_a_cancelled_task_ends_in_failed_and_a_second_cancel_says_nothing(loaded):
+    for index in range(3):
+        loaded.thread.submit(replace(TASK, task_id=f"task {index}"))
+    loaded.thread.submit(Cancel("task 2"))
+    loaded.thread.submit(Cancel("task 2"))
+    messages = loaded.until(Image) + loaded.until(Image)
+    failures = [message for message in messages if isinstance(message, Failed)]
+    assert [(failed.task_id, failed.code) for failed in failures] == [("task 2", "cancelled")]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"cond_scale": -1.0}, "setting_invalid", "cond_scale is -1.0, expected 0.0 to 100.0"),
+        ({"temperature": 0.0}, "setting_invalid", "temperature is 0.0, expected 0.01 to 100.0"),
+        ({"top_p": 1.5}, "setting_invalid", "top_p is 1.5, expected 0.0 to 1.0"),
+        ({"deadline_in_ms": 0}, "deadline_exceeded", "deadline"),
+    ],
+)
+def test_a_task_that_cannot_run_fails_alone_and_for_good(loaded, change, code, words):
+    loaded.thread.submit(replace(TASK, **change))
+    failed = loaded.until(Failed)[-1]
+    assert (failed.task_id, failed.code) == ("task", code)
+    assert words in failed.message
+    assert not failed.retryable
+    assert not failed.fatal
+
+
+def test_the_counter_moves_with_every_chunk_and_names_the_phase(loaded):
+    before, _, _ = loaded.thread.counter()
+    loaded.thread.submit(TASK)
+    loaded.until(Image)
+    after, phase, age = loaded.thread.counter()
+    assert after >= before + 4
+    assert phase in ("generate", "idle")
+    assert age >= 0
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"checkpoint": "/nowhere"}, "checkpoint_not_found", "/nowhere/config.json"),
+        ({"vqgan": "/nowhere"}, "checkpoint_not_found", "--vqgan"),
+        ({"checkpoint": str(VQGAN_FOLDER)}, "config_unsupported", "model_type"),
+        ({"vqgan": str(model_folder("mini-scan"))}, "config_unsupported", "ch is None"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_served_is_a_permanent_failure(change, code, words):
+    sidecar = Sidecar(replace(CONFIG, **change))
+    failed = sidecar.until(Failed)[-1]
+    assert (failed.task_id, failed.code, failed.fatal) == (None, code, True)
+    assert not failed.retryable
+    assert words in failed.message

@@ -1,0 +1,121 @@
+import { AppError } from "../../src/errors.js";
+import type { RunOptions, Task, TaskImage, TaskRunner } from "../../src/sidecar/task.js";
+
+export const IMAGE_SIDE = 16;
+
+/** The picture of a task: one colour taken from its seed; neighbouring seeds look very different. */
+export function paintImage(task: Task): TaskImage {
+  const mixed = Math.imul(task.seed + 1, 2_654_435_761) >>> 0;
+  const pixel = [mixed >>> 24, (mixed >>> 16) & 255, (mixed >>> 8) & 255];
+  const rgb = Uint8Array.from({ length: IMAGE_SIDE * IMAGE_SIDE * 3 }, (_, i) => pixel[i % 3] ?? 0);
+  return {
+    width: IMAGE_SIDE,
+    height: IMAGE_SIDE,
+    seed: task.seed,
+    rgb,
+    textTokens: task.prompt.split(" ").length,
+    imageTokens: 4,
+    seconds: 0.01,
+  };
+}
+
+interface HeldTask {
+  readonly task: Task;
+  readonly options: RunOptions;
+  readonly resolve: (image: TaskImage) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * A runner that works at once, or holds its tasks until the test decides about each. Credits behave
+ * as a sidecar's: taken before `run` returns, given back when the task settles.
+ */
+export class FakeRunner implements TaskRunner {
+  /** Every task in the order of its start. */
+  readonly started: Task[] = [];
+  /** The tasks that have not settled. */
+  readonly held: HeldTask[] = [];
+  #credits: number;
+  #isAway = false;
+  readonly #isHolding: boolean;
+  readonly #listeners = new Set<() => void>();
+  #startWaiters: { count: number; resolve: () => void }[] = [];
+
+  constructor({ credits = 4, isHolding = false } = {}) {
+    this.#credits = credits;
+    this.#isHolding = isHolding;
+  }
+
+  freeCredits(): number {
+    return this.#isAway ? 0 : this.#credits;
+  }
+
+  onCredit(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async run(task: Task, options: RunOptions): Promise<TaskImage> {
+    this.#credits -= 1;
+    this.started.push(task);
+    this.#startWaiters = this.#startWaiters.filter(({ count, resolve }) => {
+      if (this.started.length >= count) resolve();
+      return this.started.length < count;
+    });
+    try {
+      return this.#isHolding ? await this.#hold(task, options) : paintImage(task);
+    } finally {
+      this.addCredits(1);
+    }
+  }
+
+  addCredits(count: number): void {
+    this.#credits += count;
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Waits until `count` tasks have been started since the beginning. */
+  async untilStarted(count: number): Promise<void> {
+    if (this.started.length >= count) return;
+    await new Promise<void>((resolve) => this.#startWaiters.push({ count, resolve }));
+  }
+
+  /** Finishes the held task that started first. */
+  finishNext(): void {
+    const held = this.held.shift();
+    held?.resolve(paintImage(held.task));
+  }
+
+  failNext(error: unknown): void {
+    this.held.shift()?.reject(error);
+  }
+
+  /** What the supervisor does when the process dies: no credits, and every running task is lost. */
+  loseAll(): void {
+    this.#isAway = true;
+    for (const held of this.held.splice(0)) held.reject(createLostError());
+  }
+
+  /** The sidecar is ready again. */
+  comeBack(): void {
+    this.#isAway = false;
+    this.addCredits(0);
+  }
+
+  #hold(task: Task, options: RunOptions): Promise<TaskImage> {
+    return new Promise((resolve, reject) => {
+      const held = { task, options, resolve, reject };
+      this.held.push(held);
+      options.signal.addEventListener("abort", () => {
+        const position = this.held.indexOf(held);
+        if (position === -1) return;
+        this.held.splice(position, 1);
+        reject(new AppError("cancelled", "The task was cancelled."));
+      });
+    });
+  }
+}
+
+export function createLostError(): AppError {
+  return new AppError("sidecar_lost", "The sidecar went away.");
+}

@@ -1,0 +1,128 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { EventEmitter, once } from "node:events";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { vi } from "vitest";
+import { z } from "zod";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const MAIN = path.join(ROOT, "dist", "main.js");
+const FAKE_SIDECAR = path.join(ROOT, "test", "fixtures", "fake_sidecar.py");
+const PYTHON = path.join(ROOT, ".venv", "bin", "python");
+
+const lineSchema = z.looseObject({ msg: z.string(), port: z.int().optional() });
+const healthSchema = z.looseObject({
+  state: z.string(),
+  sidecar: z.looseObject({ pid: z.int().nullable(), generation: z.int() }),
+  queue: z.looseObject({ runningImages: z.int() }),
+});
+
+type Health = z.output<typeof healthSchema>;
+
+export interface ServerExit {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the built server until it ends by itself. */
+export async function runServer(...flags: string[]): Promise<ServerExit> {
+  const child = spawn(process.execPath, [MAIN, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  const output = { stdout: "", stderr: "" };
+  child.stdout.on("data", (chunk: Buffer) => (output.stdout += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (output.stderr += chunk.toString()));
+  await once(child, "close");
+  return { code: child.exitCode, ...output };
+}
+
+/** The built server as a process of its own, over a fake sidecar that is a real process. */
+export class ServerProcess {
+  readonly messages: string[] = [];
+  /** Resolves with the exit code. */
+  readonly exited: Promise<number | null>;
+  readonly #child: ChildProcess;
+  readonly #folder: string;
+  readonly #events = new EventEmitter();
+  #port = 0;
+
+  private constructor(child: ChildProcess, folder: string) {
+    this.#child = child;
+    this.#folder = folder;
+    this.exited = once(child, "exit").then(() => child.exitCode);
+    if (child.stdout !== null) {
+      createInterface(child.stdout).on("line", (text) => {
+        const line = lineSchema.parse(JSON.parse(text));
+        this.#port ||= line.port ?? 0;
+        this.messages.push(line.msg);
+        this.#events.emit("line");
+      });
+    }
+  }
+
+  /** Starts it on a free port and waits until it listens. `{folder}` in arguments is its own folder. */
+  static async start(sidecarArguments = "", ...flags: string[]): Promise<ServerProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    const python = path.join(folder, "python");
+    const fake = sidecarArguments.replaceAll("{folder}", folder);
+    // Takes the place of `python -m sidecar`.
+    await writeFile(python, `#!/bin/sh\nshift 2\nexec ${PYTHON} ${FAKE_SIDECAR} ${fake} "$@"\n`);
+    await chmod(python, 0o700);
+    const fixed = ["--port", "0", "--host", "127.0.0.1", "--sidecar_python", python];
+    const model = ["--checkpoint", folder, "--cache_dir", "none"];
+    const child = spawn(process.execPath, [MAIN, ...fixed, ...model, ...flags], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, TMPDIR: folder },
+    });
+    const server = new ServerProcess(child, folder);
+    await server.untilLogged("Listening; /ready tells when the model is loaded");
+    return server;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  get folder(): string {
+    return this.#folder;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  async untilLogged(message: string): Promise<void> {
+    while (!this.messages.includes(message)) await once(this.#events, "line");
+  }
+
+  async untilReady(): Promise<void> {
+    await this.untilLogged("--> DALL-E Server is up and running!");
+  }
+
+  post(body: object): Promise<Response> {
+    return fetch(`${this.url}/dalle`, { method: "POST", body: JSON.stringify(body) });
+  }
+
+  async health(): Promise<Health> {
+    return healthSchema.parse(await (await fetch(`${this.url}/health_check`)).json());
+  }
+
+  /** Asks for health until it is as wanted. */
+  untilHealth(isWanted: (health: Health) => boolean): Promise<Health> {
+    const askForWanted = async () => {
+      const health = await this.health();
+      if (!isWanted(health)) throw new Error(`the health is ${JSON.stringify(health)}`);
+      return health;
+    };
+    return vi.waitFor(askForWanted, { timeout: 25_000, interval: 50 });
+  }
+
+  /** Ends what is left of it and removes its folder. */
+  async dispose(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.kill("SIGKILL");
+    await this.exited;
+    await rm(this.#folder, { recursive: true });
+  }
+}
