@@ -182,9 +182,7 @@ class SamplingSettings:
         )
         for name, (low, high) in SAMPLING_LIMITS.items():
             if not low <= getattr(settings, name) <= high:
-                raise ConfigError(
-                    f"{name} is {getattr(settings, name)}, expected {low} to {high}"
-                )
+                raise ConfigError(f"{name} is {getattr(settings, name)}, expected {low} to {high}")
         return settings
 
 
@@ -204,9 +202,7 @@ def _refuse_unsupported(values: Mapping[str, object], supported: Mapping[str, ob
             raise ConfigError(f"{key} is {value!r}, supported is {expected!r}")
 
 
-def _typed(
-    values: Mapping[str, object], key: str, kind: type[T], default: T | None = None
-) -> T:
+def _typed(values: Mapping[str, object], key: str, kind: type[T], default: T | None = None) -> T:
     value = values.get(key, default)
     # bool is an int in Python; `"d_model": true` is a mistake all the same.
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

@@ -128,10 +128,10 @@ class Engine:
         slot = self._task_ids.index(None)
         sampling = task.sampling
         settings = Settings(
-            np.float32(sampling.cond_scale),
-            np.float32(sampling.temperature),
-            np.int32(sampling.top_k),
-            np.float32(sampling.top_p),
+            jnp.float32(sampling.cond_scale),
+            jnp.float32(sampling.temperature),
+            jnp.int32(sampling.top_k),
+            jnp.float32(sampling.top_p),
         )
         self._batch = self._fill_slot(
             self._batch, np.int32(slot), self._prompt_of(task), np.uint32(task.seed), settings
@@ -170,9 +170,7 @@ class Engine:
         return [(task_id, drawn) for task_id, drawn in pairs if task_id is not None]
 
     def _picture_of(self, slot: int) -> jax.Array:
-        return self._draw_picture(
-            self._weights.vqgan_params, self._batch.tokens, np.int32(slot)
-        )
+        return self._draw_picture(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
 
     def _prompt_of(self, task: EngineTask) -> Prompt:
         key = task.ids.tobytes() + task.mask.tobytes()

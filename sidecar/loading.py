@@ -1,8 +1,7 @@
 """From a sidecar's configuration to a model that is compiled, warm and described in READY."""
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from sidecar.messages import (
     UpMessage,
 )
 from sidecar.model.msgpack_file import CheckpointError
-from sidecar.text import TextProcessor
+from sidecar.text import TextProcessor, TokenizerError
 
 Emit = Callable[[UpMessage], None]
 Beat = Callable[[str], None]
@@ -95,7 +94,7 @@ def describe_failure(error: Exception) -> tuple[str, bool]:
             return "checkpoint_not_found", False
         case ConfigError():
             return "config_unsupported", False
-        case CheckpointError():
+        case CheckpointError() | TokenizerError():
             return "checkpoint_invalid", False
         case jax.errors.JaxRuntimeError() if "RESOURCE_EXHAUSTED" in str(error):
             return "out_of_memory", True
@@ -113,7 +112,7 @@ class _Phases:
         self._name: LoadPhase = "load"
 
     @contextmanager
-    def measure(self, name: LoadPhase) -> Iterator[None]:
+    def measure(self, name: LoadPhase) -> Generator[None]:
         self._name = name
         started = time.monotonic()
         yield
@@ -127,7 +126,7 @@ class _Phases:
 def _configure_jax(config: SidecarConfig) -> None:
     """Settings that JAX must have before its first array."""
     if config.cache_dir is not None:
-        os.makedirs(config.cache_dir, mode=0o700, exist_ok=True)
+        Path(config.cache_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", config.cache_dir)
         # The defaults skip what compiles within a second: here that is half of the start.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

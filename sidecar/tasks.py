@@ -9,7 +9,6 @@ from sidecar.engine import EngineTask
 from sidecar.loading import LoadedModel
 from sidecar.messages import Generate
 
-
 Number = TypeVar("Number", int, float)
 
 
@@ -61,7 +60,9 @@ def _settings(message: Generate, defaults: SamplingSettings) -> SamplingSettings
         value = default if asked is None else asked
         low, high = SAMPLING_LIMITS[name]
         if not low <= value <= high:
-            raise InvalidTaskError("setting_invalid", f"{name} is {value}, expected {low} to {high}")
+            raise InvalidTaskError(
+                "setting_invalid", f"{name} is {value}, expected {low} to {high}"
+            )
         return value
 
     return SamplingSettings(

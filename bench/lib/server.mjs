@@ -86,7 +86,7 @@ export async function timeRequest(server, imageCount, seed) {
   const started = performance.now();
   const body = JSON.stringify({ text: "a red circle", num_images: imageCount, seed });
   const response = await fetch(`${server.url}/dalle`, { method: "POST", body });
-  const { generatedImages } = await response.json();
+  const { generatedImages } = /** @type {{ generatedImages?: string[] }} */ (await response.json());
   if (generatedImages?.length !== imageCount) {
     throw new Error(`asked for ${imageCount} images, got ${response.status}`);
   }

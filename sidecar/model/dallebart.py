@@ -60,4 +60,3 @@ class DalleBart(nn.Module):
         """Float32 logits of the next token of each row, and the grown cache; see `Decoder.step`."""
         hidden, past = self.decoder.step(input_ids, positions, past, cross, cross_mask)
         return self.lm_head(hidden), past
-

@@ -21,9 +21,7 @@ class EncoderLayer(nn.Module):
         self.post_attention_norm = Norm(use_scale=True, dtype=self.dtype)
         self.feed_forward = GatedFeedForward(config.d_model, config.encoder_ffn_dim, self.dtype)
 
-    def __call__(
-        self, x: Float[Array, "B T D"], mask: Int[Array, "B T"]
-    ) -> Float[Array, "B T D"]:
+    def __call__(self, x: Float[Array, "B T D"], mask: Int[Array, "B T"]) -> Float[Array, "B T D"]:
         normed = self.pre_attention_norm(x)
         live = mask[:, None, :].astype(bool)
         mixed = self.attention.attend(normed, self.attention.key_value(normed), live)

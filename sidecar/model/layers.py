@@ -27,7 +27,7 @@ class Norm(nn.LayerNorm):
 def dot_rows(
     inputs: Float[Array, "*B D"],
     kernel: Float[Array, "D F"],
-    dimension_numbers: object = None,
+    _dimension_numbers: object = None,
     precision: PrecisionLike = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> Float[Array, "*B F"]:

@@ -52,7 +52,9 @@ def read_leaves(path: Path) -> tuple[dict[LeafPath, np.ndarray], str]:
             )
             tree = unpacker.unpack()
             if unpacker.tell() != size:
-                raise CheckpointError(f"{path}: {size - unpacker.tell()} bytes behind the parameters")
+                raise CheckpointError(
+                    f"{path}: {size - unpacker.tell()} bytes behind the parameters"
+                )
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except msgpack.OutOfData:

@@ -49,14 +49,15 @@ NAMES: Mapping[str, Mapping[LeafPath, LeafPath]] = {
         ("LayerNorm_3",): ("post_cross_norm",),
     },
 }
-LAYER_CLASS: Mapping[str, str] = {"encoder": "FlaxBartEncoderLayer", "decoder": "FlaxBartDecoderLayer"}
+LAYER_CLASS: Mapping[str, str] = {
+    "encoder": "FlaxBartEncoderLayer",
+    "decoder": "FlaxBartDecoderLayer",
+}
 # The halves of a VQGAN file that serving does not read.
 _ENCODER_HALF = frozenset({"encoder", "quant_conv"})
 
 
-def load_dallebart(
-    folder: Path, config: ModelConfig, dtype: jnp.dtype
-) -> tuple[Params, str]:
+def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple[Params, str]:
     """Parameters of a DalleBart folder in `dtype`, in the tree that `DalleBart(config)` uses, and the
     file's sha256.
 
@@ -114,11 +115,14 @@ def _replace_prefix(leaf: LeafPath, names: Mapping[LeafPath, LeafPath]) -> LeafP
     return leaf
 
 
-def _expected_shapes(module: DalleBart | VQGANDecoder, *inputs: jax.Array) -> dict[LeafPath, tuple[int, ...]]:
+def _expected_shapes(
+    module: DalleBart | VQGANDecoder, *inputs: jax.Array
+) -> dict[LeafPath, tuple[int, ...]]:
     """Path and shape of every parameter, without allocating any."""
     init = cast(Callable[..., Mapping[str, Params]], module.init)
     tree = jax.eval_shape(init, jax.random.key(0), *inputs)["params"]
-    return {leaf: value.shape for leaf, value in flatten_dict(tree).items()}
+    leaves = cast(Mapping[LeafPath, jax.ShapeDtypeStruct], flatten_dict(tree))
+    return {leaf: value.shape for leaf, value in leaves.items()}
 
 
 def _to_device(

@@ -182,8 +182,12 @@ export class SidecarClient {
       return;
     }
     this.#isWelcomed = true;
-    // A sidecar that is gone already is noticed by its exit.
-    void this.#options.send({ type: "WELCOME", config }).catch(() => undefined);
+    this.#options.send({ type: "WELCOME", config }).catch((error: unknown) => {
+      // Any other error: the sidecar is gone already, which is noticed by its exit.
+      if (!(error instanceof ProtocolError)) return;
+      const message = `the configuration does not fit the protocol: ${error.message}`;
+      this.#fail({ code: "config_unsupported", message, isPermanent: true });
+    });
     events.onWelcomed();
   }
 

@@ -23,7 +23,9 @@ def golden(name: str) -> dict[str, jax.Array]:
 def read_arrays(path: Path) -> dict[str, jax.Array]:
     """The arrays of an npz file, without its texts."""
     with np.load(path) as arrays:
-        return {name: jnp.asarray(arrays[name]) for name in arrays if arrays[name].dtype.kind != "U"}
+        return {
+            name: jnp.asarray(arrays[name]) for name in arrays if arrays[name].dtype.kind != "U"
+        }
 
 
 def steps_to_compare(margins: jax.Array, smallest: float) -> int:

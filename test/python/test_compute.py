@@ -43,6 +43,7 @@ TASK = Generate(
     deadline_in_ms=600_000,
 )
 
+
 class Sidecar:
     """A compute thread and what it has said."""
 

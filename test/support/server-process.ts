@@ -70,9 +70,20 @@ export class ServerProcess {
     // Takes the place of `python -m sidecar`.
     await writeFile(python, `#!/bin/sh\nshift 2\nexec ${PYTHON} ${FAKE_SIDECAR} ${fake} "$@"\n`);
     await chmod(python, 0o700);
-    const fixed = ["--port", "0", "--host", "127.0.0.1", "--sidecar_python", python];
     const model = ["--checkpoint", folder, "--cache_dir", "none"];
-    const child = spawn(process.execPath, [MAIN, ...fixed, ...model, ...flags], {
+    return ServerProcess.#spawn(folder, ["--sidecar_python", python, ...model, ...flags]);
+  }
+
+  /** Starts it over the real sidecar and the embedded checkpoint; compiled programs go to `cacheDir`. */
+  static async startNano(cacheDir: string, ...flags: string[]): Promise<ServerProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    const model = ["--model_version", "Nano", "--cache_dir", cacheDir];
+    return ServerProcess.#spawn(folder, [...model, ...flags]);
+  }
+
+  static async #spawn(folder: string, flags: readonly string[]): Promise<ServerProcess> {
+    const address = ["--port", "0", "--host", "127.0.0.1"];
+    const child = spawn(process.execPath, [MAIN, ...address, ...flags], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, TMPDIR: folder },
     });

@@ -1,0 +1,73 @@
+/** One set-up at a time: a file that holds the number of the process that is at it. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+
+const POLL_MS = 200;
+
+/**
+ * @param {unknown} error
+ * @param {string} code
+ */
+function hasCode(error, code) {
+  return error instanceof Error && "code" in error && error.code === code;
+}
+
+/** @param {number} pid */
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return hasCode(error, "EPERM");
+  }
+}
+
+/**
+ * @param {string} file
+ * @returns {number | null} the process that holds the lock; null when it is free by now
+ */
+function readHolder(file) {
+  try {
+    return Number(readFileSync(file, "utf8"));
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) {
+      return null;
+    }
+    throw error;
+  }
+}
+
+/**
+ * Takes the lock, waiting while another living process holds it. A lock whose holder is gone is taken over.
+ *
+ * @param {string} file
+ * @param {(holder: number) => void} onWait called once, when there is somebody to wait for
+ * @returns {Promise<() => void>} what gives the lock back
+ */
+export async function takeLock(file, onWait) {
+  mkdirSync(dirname(file), { recursive: true });
+  let told = false;
+  for (;;) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: "wx" });
+      return () => {
+        rmSync(file, { force: true });
+      };
+    } catch (error) {
+      if (!hasCode(error, "EEXIST")) {
+        throw error;
+      }
+    }
+    const holder = readHolder(file);
+    if (holder !== null && holder > 0 && isAlive(holder)) {
+      if (!told) {
+        onWait(holder);
+        told = true;
+      }
+      await wait(POLL_MS);
+    } else if (holder !== null) {
+      rmSync(file, { force: true });
+    }
+  }
+}

@@ -1,0 +1,106 @@
+/** Runs child programs for the scripts: quietly with their output kept, or in full view. */
+import { spawn } from "node:child_process";
+
+const STILL_AT_IT_MS = 15_000;
+const SHOWN_LINES = 80;
+const FATAL_SIGNALS = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
+
+/**
+ * @typedef {object} RunOptions
+ * @property {string} cwd
+ * @property {boolean} [isShown] the child writes to our own output; else what it wrote is kept
+ * @property {NodeJS.ProcessEnv} [env]
+ * @property {(elapsedMs: number) => void} [onStillRunning] called now and then while the child runs
+ *
+ * @typedef {{ code: number, output: string }} RunResult code 127: the program could not be started
+ */
+
+/**
+ * Runs a program to its end. When this process is told to stop, the child is stopped first.
+ *
+ * @param {readonly [string, ...string[]]} command
+ * @param {RunOptions} options
+ * @returns {Promise<RunResult>}
+ */
+export function run([file, ...args], { cwd, isShown = false, env, onStillRunning }) {
+  return new Promise((resolve) => {
+    const started = performance.now();
+    // Before the child exists: a signal that comes while it starts is handled right after.
+    const handOnTo = holdFatalSignals();
+    const child = spawn(file, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: isShown ? "inherit" : ["ignore", "pipe", "pipe"],
+    });
+    const releaseSignals = handOnTo(child);
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (/** @type {string} */ text) => {
+        output += text;
+      });
+    }
+    const timer = setInterval(() => onStillRunning?.(performance.now() - started), STILL_AT_IT_MS);
+    /** @param {number} code */
+    const finish = (code) => {
+      clearInterval(timer);
+      releaseSignals();
+      resolve({ code, output });
+    };
+    child.on("error", (error) => {
+      output += `${error.message}\n`;
+      finish(127);
+    });
+    child.on("close", (code) => {
+      finish(code ?? 1);
+    });
+  });
+}
+
+/**
+ * Takes over the fatal signals of this process: each is handed on to a child and ends this process
+ * once the child has ended.
+ *
+ * @returns {(child: import("node:child_process").ChildProcess) => () => void} names the child, and
+ *   returns what gives the signals back
+ */
+function holdFatalSignals() {
+  /** @type {import("node:child_process").ChildProcess | undefined} */
+  let target;
+  /** @param {NodeJS.Signals} signal */
+  const onSignal = (signal) => {
+    target?.kill(signal);
+    target?.once("close", () => {
+      process.kill(process.pid, signal);
+    });
+  };
+  for (const signal of FATAL_SIGNALS) {
+    process.once(signal, onSignal);
+  }
+  return (child) => {
+    target = child;
+    return () => {
+      for (const signal of FATAL_SIGNALS) {
+        process.off(signal, onSignal);
+      }
+    };
+  };
+}
+
+/**
+ * The last lines of what a child wrote.
+ *
+ * @param {string} output
+ * @returns {string}
+ */
+export function tailOf(output) {
+  return output.trimEnd().split("\n").slice(-SHOWN_LINES).join("\n");
+}
+
+/**
+ * @param {number} elapsedMs
+ * @returns {string} such as "12 s" or "0.4 s"
+ */
+export function formatSeconds(elapsedMs) {
+  const seconds = elapsedMs / 1000;
+  return seconds < 10 ? `${seconds.toFixed(1)} s` : `${seconds.toFixed(0)} s`;
+}

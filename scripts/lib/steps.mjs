@@ -1,0 +1,136 @@
+/** The steps of the set-up: what each is made from, what it makes, and how. */
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+import { chooseJaxBuild, hasNvidiaDriver } from "./jax-build.mjs";
+import { findPython } from "./python.mjs";
+import { hashInputs } from "./stamps.mjs";
+
+/**
+ * @typedef {object} Step
+ * @property {string} name of its stamp and its log
+ * @property {string} title as shown while it runs
+ * @property {string} hash of all it is made from
+ * @property {string} product the path that must exist while the stamp counts
+ * @property {() => [string, ...string[]]} prepare readies the ground and names the command to run
+ * @property {readonly string[]} undoes names of steps whose work is gone once this one starts
+ *
+ * @typedef {object} Goal
+ * @property {string} root the folder of the package
+ * @property {boolean} forTests whether the packages of the tests and checks are wanted too
+ */
+
+/**
+ * The steps in order. Hashes are computed here, before the first step runs: a source that changes
+ * while its step runs gets no stamp for what was not built.
+ *
+ * @param {Goal} goal
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Step[]}
+ */
+export function listSteps({ root, forTests }, env) {
+  const node = `node ${process.version} ${process.platform} ${process.arch}`;
+  const nodePackages = hashInputs(root, ["package.json", "package-lock.json"], [node]);
+  const build = chooseJaxBuild(env["DALLE_SETUP_JAX"], hasNvidiaDriver());
+  // The build of JAX belongs to the environment: a plugin left from another build would be used.
+  const python = hashInputs(root, [], [env["DALLE_PYTHON"] ?? "", build]);
+  return [
+    describeNodePackages(root, nodePackages),
+    describeCompilation(root, nodePackages),
+    describeEnvironment(root, python, env["DALLE_PYTHON"]),
+    describePythonPackages(root, { environment: python, build, forTests }),
+  ];
+}
+
+/**
+ * @param {string} root
+ * @param {string} hash
+ * @returns {Step}
+ */
+function describeNodePackages(root, hash) {
+  const npmScript = process.env["npm_execpath"];
+  const options = /** @type {const} */ (["ci", "--include=dev", "--no-audit", "--no-fund"]);
+  return {
+    name: "node-packages",
+    title: "Node packages (npm ci)",
+    hash,
+    product: join(root, "node_modules", ".package-lock.json"),
+    prepare: () =>
+      npmScript?.endsWith(".js") === true
+        ? [process.execPath, npmScript, ...options]
+        : ["npm", ...options],
+    undoes: [],
+  };
+}
+
+/**
+ * @param {string} root
+ * @param {string} nodePackages the compiler is one of them
+ * @returns {Step}
+ */
+function describeCompilation(root, nodePackages) {
+  const inputs = ["src", "tsconfig.json", "tsconfig.build.json"];
+  return {
+    name: "build",
+    title: "TypeScript build (tsc)",
+    hash: hashInputs(root, inputs, [nodePackages]),
+    product: join(root, "dist", "main.js"),
+    prepare: () => {
+      rmSync(join(root, "dist"), { recursive: true, force: true });
+      const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+      return [process.execPath, compiler, "--project", join(root, "tsconfig.build.json")];
+    },
+    undoes: [],
+  };
+}
+
+/**
+ * @param {string} root
+ * @param {string} hash
+ * @param {string | undefined} wantedPython
+ * @returns {Step}
+ */
+function describeEnvironment(root, hash, wantedPython) {
+  const folder = join(root, ".venv");
+  return {
+    name: "python-environment",
+    title: "Python environment (.venv)",
+    hash,
+    product: join(folder, "bin", "python"),
+    prepare: () => [findPython(wantedPython).command, "-m", "venv", "--clear", folder],
+    undoes: ["python-packages", "python-packages-for-tests"],
+  };
+}
+
+/**
+ * @param {string} root
+ * @param {{ environment: string, build: "cpu" | "cuda", forTests: boolean }} needs
+ * @returns {Step}
+ */
+function describePythonPackages(root, { environment, build, forTests }) {
+  const files = [
+    build === "cuda" ? "requirements-cuda.txt" : "requirements.txt",
+    ...(forTests ? ["requirements-dev.txt"] : []),
+  ];
+  const python = join(root, ".venv", "bin", "python");
+  return {
+    name: forTests ? "python-packages-for-tests" : "python-packages",
+    title: `Python packages (pip install, ${build.toUpperCase()} build of JAX)`,
+    hash: hashInputs(root, ["requirements.txt", ...files], [environment]),
+    product: python,
+    prepare: () => {
+      const options = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input"];
+      return [python, ...options, ...files.flatMap((file) => ["--requirement", join(root, file)])];
+    },
+    undoes: [],
+  };
+}
+
+/**
+ * @param {Step} step
+ * @param {string | null} stamp
+ * @returns {boolean}
+ */
+export function isDone(step, stamp) {
+  return stamp === step.hash && existsSync(step.product);
+}

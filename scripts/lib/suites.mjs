@@ -1,0 +1,148 @@
+/** The two test suites: how to run each and how to count what it reports. */
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+import { run } from "./run.mjs";
+
+/**
+ * @typedef {{ passed: number, failed: number, skipped: number }} Counts
+ *
+ * @typedef {object} VitestReport the parts of it that are read here
+ * @property {number} numPassedTests
+ * @property {number} numFailedTests
+ * @property {number} numPendingTests
+ * @property {number} numTodoTests
+ * @property {{ status: string, assertionResults: unknown[] }[]} testResults one for each file
+ *
+ * @typedef {object} Suite
+ * @property {string} name
+ * @property {string} report where the suite writes its counts
+ * @property {[string, ...string[]]} command
+ * @property {(report: string) => Counts} count
+ */
+
+const NOTHING = Object.freeze({ passed: 0, failed: 0, skipped: 0 });
+
+/**
+ * Counts of the JSON report of vitest. A test file that cannot even be loaded has no tests: it counts as one failure.
+ *
+ * @param {string} report
+ * @returns {Counts}
+ */
+export function countVitest(report) {
+  /** @type {unknown} */
+  const parsed = JSON.parse(report);
+  const result = /** @type {VitestReport} */ (parsed);
+  const brokenFiles = result.testResults.filter(
+    ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
+  );
+  return {
+    passed: result.numPassedTests,
+    failed: result.numFailedTests + brokenFiles.length,
+    skipped: result.numPendingTests + result.numTodoTests,
+  };
+}
+
+/**
+ * Counts of the JUnit report of pytest.
+ *
+ * @param {string} report
+ * @returns {Counts}
+ */
+export function countPytest(report) {
+  const suite = /<testsuite [^>]*>/.exec(report)?.[0] ?? "";
+  /** @param {string} name */
+  const read = (name) => Number(new RegExp(` ${name}="(\\d+)"`).exec(suite)?.[1] ?? 0);
+  const failed = read("failures") + read("errors");
+  const skipped = read("skipped");
+  return { passed: Math.max(0, read("tests") - failed - skipped), failed, skipped };
+}
+
+/**
+ * @param {string} root
+ * @returns {Suite[]}
+ */
+export function listSuites(root) {
+  const vitestReport = join(root, ".setup", "vitest.json");
+  const pytestReport = join(root, ".setup", "pytest.xml");
+  return [
+    {
+      name: "vitest",
+      report: vitestReport,
+      command: [
+        process.execPath,
+        join(root, "node_modules", "vitest", "vitest.mjs"),
+        "run",
+        "--reporter=default",
+        "--reporter=json",
+        `--outputFile.json=${vitestReport}`,
+      ],
+      count: countVitest,
+    },
+    {
+      name: "pytest",
+      report: pytestReport,
+      command: [
+        join(root, ".venv", "bin", "python"),
+        "-m",
+        "pytest",
+        "--quiet",
+        `--junitxml=${pytestReport}`,
+      ],
+      count: countPytest,
+    },
+  ];
+}
+
+/**
+ * What a run amounts to. A run that ended badly without a failed test, or that ran no test at all,
+ * counts as one failure: it must never look like success.
+ *
+ * @param {Counts | null} counts null when there is no report
+ * @param {number} exitCode
+ * @returns {{ counts: Counts, problem: string | null }}
+ */
+export function judgeRun(counts, exitCode) {
+  if (counts === null || counts.passed + counts.failed === 0) {
+    return { counts: { ...(counts ?? NOTHING), failed: 1 }, problem: "ran no test" };
+  }
+  if (exitCode !== 0 && counts.failed === 0) {
+    const problem = `ended with exit code ${exitCode} although no test failed`;
+    return { counts: { ...counts, failed: 1 }, problem };
+  }
+  return { counts, problem: null };
+}
+
+/**
+ * Runs all suites, one after the other, each in full view and each to its end.
+ *
+ * @param {string} root
+ * @returns {Promise<Counts>}
+ */
+export async function runSuites(root) {
+  mkdirSync(join(root, ".setup"), { recursive: true });
+  const total = { ...NOTHING };
+  for (const suite of listSuites(root)) {
+    rmSync(suite.report, { force: true });
+    const { code } = await run(suite.command, { cwd: root, isShown: true });
+    const report = existsSync(suite.report) ? readFileSync(suite.report, "utf8") : null;
+    const { counts, problem } = judgeRun(report === null ? null : suite.count(report), code);
+    if (problem !== null) {
+      process.stdout.write(`${suite.name} ${problem}\n`);
+    }
+    total.passed += counts.passed;
+    total.failed += counts.failed;
+    total.skipped += counts.skipped;
+  }
+  return total;
+}
+
+/**
+ * The closing line.
+ *
+ * @param {Counts} counts
+ * @returns {string}
+ */
+export function formatCounts({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+}

@@ -1,0 +1,300 @@
+"""The I/O thread of the sidecar: the socket, the beats, the way to the compute thread and back.
+
+`serve` runs on the main thread and never touches jax. The compute thread gets its commands through
+`Compute.submit` and answers through `emit`, which any thread may call. As long as the interpreter
+lock is free now and then, a PING is answered at once, however long a chunk takes.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import zmq
+
+from sidecar import __version__
+from sidecar.seams import Compute, StartCompute
+from sidecar.wire import (
+    MAX_PAYLOAD_BYTES,
+    Accepted,
+    Beat,
+    Bye,
+    Cancel,
+    DownMessage,
+    Drain,
+    Failed,
+    Generate,
+    Hello,
+    Image,
+    Ping,
+    ProtocolError,
+    Ready,
+    Rejected,
+    SidecarConfig,
+    UpMessage,
+    VersionMismatchError,
+    Welcome,
+    decode,
+    encode,
+)
+
+EXIT_DRAINED = 0
+EXIT_CRASHED = 1
+EXIT_PERMANENT = 3
+EXIT_PROTOCOL = 4
+
+# Failures that a restart with the same settings would only repeat.
+PERMANENT_CODES = frozenset({"checkpoint_not_found", "checkpoint_invalid", "config_unsupported"})
+
+_FAREWELL_MS = 2000
+_HIGH_WATER_MARK = 1000
+
+log = logging.getLogger("sidecar")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the server is and how this process proves that the server started it."""
+
+    endpoint: str
+    identity: str
+    token: str
+    generation: int
+
+
+def serve(connection: Connection, start_compute: StartCompute) -> int:
+    """Serve until drained, told to stop by SIGTERM, or broken; returns the exit code.
+
+    Must be called on the main thread, because it handles SIGTERM and SIGINT.
+    """
+    server = _Server(connection, start_compute)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # The kernel may give the signal to another thread; then nothing would interrupt the poll.
+    previous_fd = signal.set_wakeup_fd(server.wake_fd, warn_on_full_buffer=False)
+    for number in previous:
+        signal.signal(number, server.handle_signal)
+    try:
+        return server.run()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous_fd)
+        server.close()
+
+
+class _Server:
+    """One connection to the server, from HELLO to BYE."""
+
+    def __init__(self, connection: Connection, start_compute: StartCompute) -> None:
+        self._connection = connection
+        self._start_compute = start_compute
+        self._compute: Compute | None = None
+        self._beat_interval_s = 1.0
+        self._next_beat_s = 0.0
+        self._sequence = 0
+        self._is_ready = False
+        self._is_draining = False
+        self._stop_requested = False
+        self._exit_code: int | None = None
+        self._active: dict[str, int] = {}
+        self._emitted: deque[UpMessage] = deque()
+        self._outbox: deque[list[bytes]] = deque()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        self._context = zmq.Context()
+        self._socket = _connect(self._context, connection)
+        self._poller = zmq.Poller()
+        self._poller.register(self._wake_read, zmq.POLLIN)
+
+    @property
+    def wake_fd(self) -> int:
+        """A byte written here wakes the loop."""
+        return self._wake_write.fileno()
+
+    def run(self) -> int:
+        """The loop: wait for the server, the compute thread or the next beat; handle; send."""
+        hello = Hello(__version__, os.getpid(), self._connection.generation, self._connection.token)
+        self._send(hello)
+        while self._exit_code is None:
+            self._wait()
+            self._take_emitted()
+            self._receive_all()
+            if self._stop_requested and not self._is_draining:
+                self._drain()
+            self._finish_drain()
+            self._beat_if_due()
+            self._flush()
+        return self._exit_code
+
+    def close(self) -> None:
+        """Hand what is left to the kernel, within a limit, and close."""
+        deadline_s = time.monotonic() + _FAREWELL_MS / 1000
+        while self._outbox and time.monotonic() < deadline_s:
+            self._socket.poll(50, zmq.POLLOUT)
+            self._flush()
+        self._socket.close(linger=_FAREWELL_MS)
+        self._context.term()
+        self._wake_read.close()
+        self._wake_write.close()
+
+    def emit(self, message: UpMessage) -> None:
+        """Queue a message for the server. May be called on any thread; never blocks."""
+        self._emitted.append(message)
+        self._wake()
+
+    def handle_signal(self, number: int, frame: FrameType | None) -> None:
+        """SIGTERM and SIGINT mean DRAIN; they wake the loop by themselves."""
+        del number, frame
+        self._stop_requested = True
+
+    def _wake(self) -> None:
+        # Full: the loop is about to wake up anyway. Closed: nobody is left to wake.
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"\0")
+
+    def _wait(self) -> None:
+        """Wait until there is something to do."""
+        flags = zmq.POLLIN | zmq.POLLOUT if self._outbox else zmq.POLLIN
+        self._poller.register(self._socket, flags)
+        timeout_s = None if self._compute is None else self._next_beat_s - time.monotonic()
+        self._poller.poll(None if timeout_s is None else max(0, round(timeout_s * 1000)))
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_read.recv(4096):
+                pass
+
+    def _receive_all(self) -> None:
+        while self._exit_code is None and self._socket.poll(0, zmq.POLLIN):
+            frames = self._socket.recv_multipart()
+            try:
+                message = decode(frames, "down")
+                if message is not None:
+                    self._handle(message)
+            except ProtocolError as error:
+                self._refuse(error)
+
+    def _handle(self, message: DownMessage) -> None:
+        if isinstance(message, Welcome):
+            self._welcome(message.config)
+        elif self._compute is None:
+            raise ProtocolError(message.TYPE, "type", "WELCOME first")
+        elif isinstance(message, Generate):
+            self._generate(self._compute, message)
+        elif isinstance(message, Cancel):
+            if message.task_id in self._active:
+                self._compute.submit(message)
+        elif isinstance(message, Ping):
+            self._sequence = message.sequence
+            self._beat(self._compute)
+        else:
+            self._drain()
+
+    def _welcome(self, config: SidecarConfig) -> None:
+        if self._compute is not None:
+            raise ProtocolError(Welcome.TYPE, "type", "one WELCOME")
+        self._beat_interval_s = config.beat_interval_ms / 1000
+        self._compute = self._start_compute(config, self.emit)
+
+    def _generate(self, compute: Compute, task: Generate) -> None:
+        """Acknowledge a task and hand it over. One that is sent twice is acknowledged twice."""
+        if self._is_draining or not self._is_ready:
+            code = "draining" if self._is_draining else "engine_error"
+            reason = "about to exit" if self._is_draining else "not ready yet"
+            self._send(Rejected(task.task_id, task.attempt, code, f"the sidecar is {reason}"))
+            return
+        self._send(Accepted(task.task_id, task.attempt))
+        if self._active.get(task.task_id) != task.attempt:
+            self._active[task.task_id] = task.attempt
+            compute.submit(task)
+
+    def _take_emitted(self) -> None:
+        """Send what the compute thread has said, and keep count of the tasks that it has."""
+        while self._emitted:
+            message = self._emitted.popleft()
+            self._send(message)
+            if isinstance(message, Ready):
+                self._is_ready = True
+            elif isinstance(message, Image | Rejected):
+                self._active.pop(message.task_id, None)
+            elif isinstance(message, Failed):
+                self._note_failure(message)
+            elif isinstance(message, Bye):
+                self._exit_code = EXIT_DRAINED
+
+    def _note_failure(self, failure: Failed) -> None:
+        if failure.task_id is not None:
+            self._active.pop(failure.task_id, None)
+        if failure.fatal:
+            log.error("%s: %s", failure.code, failure.message)
+            is_permanent = failure.code in PERMANENT_CODES
+            self._exit_code = EXIT_PERMANENT if is_permanent else EXIT_CRASHED
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """The server sends nothing malformed, so this is another release: say so and exit."""
+        log.error("%s", error)
+        is_version = isinstance(error, VersionMismatchError)
+        code = "version_mismatch" if is_version else "protocol_error"
+        self._send(Failed(None, None, code, str(error), retryable=False, fatal=True))
+        self._exit_code = EXIT_PROTOCOL
+
+    def _drain(self) -> None:
+        if self._compute is not None and not self._is_draining:
+            self._compute.submit(Drain())
+        self._is_draining = True
+
+    def _finish_drain(self) -> None:
+        """Leave when the last task has been answered; before READY there is none."""
+        if self._is_draining and not self._active and self._exit_code is None:
+            self._send(Bye("drained"))
+            self._exit_code = EXIT_DRAINED
+
+    def _beat_if_due(self) -> None:
+        if self._compute is not None and time.monotonic() >= self._next_beat_s:
+            self._beat(self._compute)
+
+    def _beat(self, compute: Compute) -> None:
+        """Say how things are; not while older messages wait, for they would only pile up."""
+        self._next_beat_s = time.monotonic() + self._beat_interval_s
+        if self._outbox:
+            return
+        count, phase, age_s = compute.counter()
+        age_ms = max(0, round(age_s * 1000))
+        self._send(Beat(self._sequence, count, phase, age_ms, _read_rss_bytes(), None))
+
+    def _send(self, message: UpMessage) -> None:
+        self._outbox.append(encode(message))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what the socket takes now; the rest waits for POLLOUT."""
+        while self._outbox:
+            try:
+                self._socket.send_multipart(self._outbox[0], zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._outbox.popleft()
+
+
+def _connect(context: zmq.Context[zmq.Socket[bytes]], connection: Connection) -> zmq.Socket[bytes]:
+    dealer = context.socket(zmq.DEALER)
+    dealer.setsockopt(zmq.IDENTITY, connection.identity.encode())
+    dealer.setsockopt(zmq.MAXMSGSIZE, MAX_PAYLOAD_BYTES)
+    dealer.setsockopt(zmq.SNDHWM, _HIGH_WATER_MARK)
+    dealer.setsockopt(zmq.RCVHWM, _HIGH_WATER_MARK)
+    dealer.connect(connection.endpoint)
+    return dealer
+
+
+def _read_rss_bytes() -> int:
+    """The memory of this process that is in RAM; 0 where the system has no /proc."""
+    try:
+        pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

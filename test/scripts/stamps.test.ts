@@ -1,0 +1,91 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { hashInputs, readStamp, removeStamp, writeStamp } from "../../scripts/lib/stamps.mjs";
+
+let root: string;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "stamps-"));
+  mkdirSync(join(root, "src", "deep"), { recursive: true });
+  writeFileSync(join(root, "src", "a.ts"), "a");
+  writeFileSync(join(root, "src", "deep", "b.ts"), "b");
+});
+
+afterEach(() => {
+  rmSync(root, { recursive: true });
+});
+
+describe("the hash of a step's inputs", () => {
+  test("stays the same while nothing changes", () => {
+    expect(hashInputs(root, ["src"], ["v1"])).toBe(hashInputs(root, ["src"], ["v1"]));
+  });
+
+  test.each([
+    [
+      "a file's content",
+      () => {
+        writeFileSync(join(root, "src", "deep", "b.ts"), "c");
+      },
+    ],
+    [
+      "a file's name",
+      () => {
+        rmSync(join(root, "src", "a.ts"));
+        writeFileSync(join(root, "src", "z.ts"), "a");
+      },
+    ],
+    [
+      "a new file",
+      () => {
+        writeFileSync(join(root, "src", "deep", "c.ts"), "");
+      },
+    ],
+    [
+      "a removed file",
+      () => {
+        rmSync(join(root, "src", "a.ts"));
+      },
+    ],
+  ])("changes with %s", (_, change) => {
+    const before = hashInputs(root, ["src"], []);
+    change();
+    expect(hashInputs(root, ["src"], [])).not.toBe(before);
+  });
+
+  test("changes with a version", () => {
+    expect(hashInputs(root, ["src"], ["node 20"])).not.toBe(hashInputs(root, ["src"], ["node 22"]));
+  });
+
+  test("does not depend on where the folder lies", () => {
+    const other = mkdtempSync(join(tmpdir(), "stamps-"));
+    writeFileSync(join(other, "lock"), "x");
+    writeFileSync(join(root, "lock"), "x");
+    expect(hashInputs(other, ["lock"], [])).toBe(hashInputs(root, ["lock"], []));
+    rmSync(other, { recursive: true });
+  });
+
+  test("takes a missing file as nothing", () => {
+    expect(hashInputs(root, ["missing"], [])).toBe(hashInputs(root, [], []));
+  });
+});
+
+describe("a stamp", () => {
+  test("holds what was written, in a folder made for it, and leaves no draft", () => {
+    const file = join(root, ".setup", "build.stamp");
+    writeStamp(file, "abc");
+    expect(readStamp(file)).toBe("abc");
+    expect(readdirSync(join(root, ".setup"))).toEqual(["build.stamp"]);
+  });
+
+  test("that is missing or removed reads as null", () => {
+    const file = join(root, "build.stamp");
+    expect(readStamp(file)).toBeNull();
+    writeStamp(file, "abc");
+    removeStamp(file);
+    expect(readStamp(file)).toBeNull();
+  });
+});

@@ -1,0 +1,100 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { chooseJaxBuild } from "../../scripts/lib/jax-build.mjs";
+import { describeNodeProblem } from "../../scripts/lib/node-version.mjs";
+import { findPython, probePython } from "../../scripts/lib/python.mjs";
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "pythons-"));
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** A program that answers the question for its version as a Python would. */
+function createPython(name: string, answer: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, `#!/bin/sh\n${answer}\n`);
+  chmodSync(file, 0o755);
+  return file;
+}
+
+describe("Node", () => {
+  test.each(["20.19.0", "20.20.2", "22.0.0", "24.1.0"])("%s will do", (version) => {
+    expect(describeNodeProblem(version)).toBeNull();
+  });
+
+  test.each(["18.20.4", "20.18.3"])("%s is refused with what to install", (version) => {
+    expect(describeNodeProblem(version)).toMatch(/^Node 20\.19 or newer is needed.*Install/);
+  });
+});
+
+describe("Python", () => {
+  test.each(["3.11.2", "3.12.0", "3.13.1", "3.14.0"])("%s with venv will do", (version) => {
+    const command = createPython(`python-${version}`, `echo ${version} venv`);
+    expect(findPython(command)).toEqual({ command, version, hasVenv: true });
+  });
+
+  test("that is too old is named, with what to install", () => {
+    const command = createPython("python-old", "echo 3.9.2 venv");
+    expect(() => findPython(command)).toThrow(
+      /Python 3\.11 or newer is needed, and .*python-old is Python 3\.9\.2\. Install one/,
+    );
+  });
+
+  test("without venv is named, with the package to install", () => {
+    const command = createPython("python-bare", "echo 3.11.2 bare");
+    expect(() => findPython(command)).toThrow(
+      /venv module is missing.*apt-get install python3\.11-venv/,
+    );
+  });
+
+  test.each([
+    ["is missing", () => join(folder, "nowhere")],
+    ["fails", () => createPython("python-failing", "exit 3")],
+    ["is another program", () => createPython("python-other", "echo hello")],
+  ])("that %s gives a sentence with what to install", (_, create) => {
+    expect(() => findPython(create())).toThrow(
+      /Python 3\.11 or newer is needed, and none was found.*Install/,
+    );
+  });
+
+  test("of the path is the newest that can be used", () => {
+    const versions: Record<string, string> = {
+      "python3.13": "3.13.0 bare",
+      "python3.12": "3.12.1 venv",
+      python3: "3.9.0 venv",
+    };
+    const found = findPython(undefined, (name) =>
+      name in versions ? probePython(createPython(name, `echo ${versions[name] ?? ""}`)) : null,
+    );
+    expect(found.version).toBe("3.12.1");
+  });
+
+  test("that runs these tests is found", () => {
+    expect(findPython(undefined).version).toMatch(/^3\.\d+\.\d+$/);
+  });
+});
+
+describe("the build of JAX", () => {
+  test.each([
+    [undefined, false, "cpu"],
+    [undefined, true, "cuda"],
+    ["", true, "cuda"],
+    ["cpu", true, "cpu"],
+    ["cuda", false, "cuda"],
+  ] as const)("for DALLE_SETUP_JAX %s with driver %s is %s", (wanted, hasDriver, build) => {
+    expect(chooseJaxBuild(wanted, hasDriver)).toBe(build);
+  });
+
+  test("is refused when the setting is neither", () => {
+    expect(() => chooseJaxBuild("rocm", false)).toThrow(/"rocm"; it must be "cpu" or "cuda"/);
+  });
+});

@@ -1,0 +1,112 @@
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Failure } from "../../src/sidecar/failure.js";
+import { Liveness } from "../../src/sidecar/liveness.js";
+import type { Beat } from "../../src/wire.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function createLiveness() {
+  const pings: number[] = [];
+  const failures: Failure[] = [];
+  const liveness = new Liveness({
+    limits: {
+      beatIntervalMs: 1_000,
+      missedBeatLimit: 3,
+      startMissedBeatLimit: 10,
+      phaseBudgetMs: { generate: 5_000 },
+    },
+    ping: (sequence) => pings.push(sequence),
+    onDead: (failure) => failures.push(failure),
+  });
+  liveness.start();
+  onTestFinished(() => {
+    liveness.stop();
+  });
+  return { liveness, pings, failures };
+}
+
+function createBeat(changes: Partial<Beat>): Beat {
+  const counts = { sequence: 1, computeCount: 1, rssBytes: 1, deviceBytes: null };
+  return { type: "BEAT", phase: "idle", stepAgeMs: 0, ...counts, ...changes };
+}
+
+describe("the watch over a sidecar", () => {
+  test("pings at each interval", () => {
+    const { pings } = createLiveness();
+
+    vi.advanceTimersByTime(3_000);
+
+    expect(pings).toEqual([1, 2, 3]);
+  });
+
+  test("gives up after three silent intervals once it is ready", () => {
+    const { liveness, failures } = createLiveness();
+    liveness.noteReady();
+
+    vi.advanceTimersByTime(3_999);
+    expect(failures).toEqual([]);
+    vi.advanceTimersByTime(1);
+
+    expect(failures).toMatchObject([{ code: "silent", isPermanent: false }]);
+    expect(failures[0]?.message).toContain("3 beats of 1000 ms");
+  });
+
+  test("is more patient while the sidecar loads", () => {
+    const { failures } = createLiveness();
+
+    vi.advanceTimersByTime(10_000);
+    expect(failures).toEqual([]);
+    vi.advanceTimersByTime(1_000);
+
+    expect(failures).toHaveLength(1);
+  });
+
+  test("takes any frame for a sign of life", () => {
+    const { liveness, failures } = createLiveness();
+    liveness.noteReady();
+
+    for (let round = 0; round < 10; round += 1) {
+      vi.advanceTimersByTime(2_500);
+      liveness.noteFrame();
+    }
+
+    expect(failures).toEqual([]);
+  });
+
+  test("does not take its own sleep for the silence of the sidecar", () => {
+    const { liveness, failures } = createLiveness();
+    liveness.noteReady();
+
+    vi.setSystemTime(Date.now() + 3_600_000);
+    vi.advanceTimersByTime(3_000);
+
+    expect(failures).toEqual([]);
+  });
+
+  test.each<[string, Partial<Beat>, number]>([
+    ["a step within its budget", { phase: "generate", stepAgeMs: 5_000 }, 0],
+    ["a step over its budget", { phase: "generate", stepAgeMs: 5_001 }, 1],
+    ["a phase without a budget", { phase: "idle", stepAgeMs: 3_600_000 }, 0],
+  ])("judges %s", (_title, beat, failureCount) => {
+    const { liveness, failures } = createLiveness();
+
+    liveness.noteBeat(createBeat(beat));
+
+    expect(failures.map(({ code }) => code)).toEqual(Array(failureCount).fill("hung"));
+  });
+
+  test("says nothing after it was stopped", () => {
+    const { liveness, pings, failures } = createLiveness();
+
+    liveness.stop();
+    vi.advanceTimersByTime(60_000);
+
+    expect(pings).toEqual([]);
+    expect(failures).toEqual([]);
+  });
+});

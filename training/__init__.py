@@ -1,0 +1,1 @@
+"""How checkpoints/nano was made: one module a step, never imported by the product."""

@@ -1,0 +1,109 @@
+"""Scenes: what may stand where in a picture, how it is drawn, and what is held out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from training.shapes import GRID, PATCH, SHAPES, SIDE, coverage
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (220, 35, 40),
+    "orange": (255, 140, 0),
+    "yellow": (250, 218, 45),
+    "green": (40, 165, 70),
+    "blue": (35, 85, 215),
+    "purple": (125, 50, 180),
+    "pink": (255, 135, 190),
+    "brown": (120, 70, 30),
+    "black": (20, 20, 22),
+    "white": (250, 250, 250),
+    "gray": (130, 132, 136),
+    "turquoise": (50, 200, 205),
+}
+"""Named colours, sRGB 0..255; shapes and backgrounds share them."""
+
+COLOUR_NAMES = tuple(COLOURS)
+
+# Where the middle of a shape stands, in tokens from the left and from the top.
+ANCHORS: dict[str, tuple[int, int]] = {
+    "center": (8, 8),
+    "left": (4, 8),
+    "right": (12, 8),
+    "top": (8, 4),
+    "bottom": (8, 12),
+    "top left": (4, 4),
+    "top right": (12, 4),
+    "bottom left": (4, 12),
+    "bottom right": (12, 12),
+}
+
+# Side in tokens: alone in the middle, or at one of the other places.
+CENTER_CELLS = {"small": 4, "medium": 8, "big": 12}
+PLACED_CELLS = {"small": 4, "medium": 6, "big": 8}
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One shape in a picture; `x`, `y` is its upper left corner and `cells` its side, in tokens."""
+
+    shape: str
+    colour: str
+    cells: int
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture as data: a plain background and things that share no token."""
+
+    background: str
+    things: tuple[Thing, ...]
+
+
+def is_held_out(shape: str, colour: str) -> bool:
+    """True for the pairs of shape and colour that no training picture shows (one in seven)."""
+    return (3 * SHAPES.index(shape) + 2 * COLOUR_NAMES.index(colour) + 2) % 7 == 0
+
+
+def held_out_pairs() -> list[tuple[str, str]]:
+    """All (shape, colour) pairs kept for evaluation."""
+    pairs = [(shape, colour) for shape in SHAPES for colour in COLOUR_NAMES]
+    return [pair for pair in pairs if is_held_out(*pair)]
+
+
+def default_background(colours: list[str]) -> str:
+    """The background of a sentence that names none: white, or where that is taken black, then gray."""
+    return next(name for name in ("white", "black", "gray") if name not in colours)
+
+
+def place(shape: str, colour: str, cells: int, center: tuple[int, int]) -> Thing:
+    """Put a shape with its middle at a token corner."""
+    return Thing(shape, colour, cells, center[0] - cells // 2, center[1] - cells // 2)
+
+
+def draw(scene: Scene) -> UInt8[np.ndarray, "128 128 3"]:
+    """The picture of a scene, antialiased, RGB."""
+    canvas = np.empty((SIDE, SIDE, 3), dtype=np.float32)
+    canvas[:] = COLOURS[scene.background]
+    for thing in scene.things:
+        mask = coverage(thing.shape, thing.cells)[..., None]
+        rows = slice(thing.y * PATCH, (thing.y + thing.cells) * PATCH)
+        columns = slice(thing.x * PATCH, (thing.x + thing.cells) * PATCH)
+        ink = np.array(COLOURS[thing.colour], dtype=np.float32)
+        canvas[rows, columns] = canvas[rows, columns] * (1 - mask) + ink * mask
+    return np.rint(canvas).astype(np.uint8)
+
+
+def check(scene: Scene) -> None:
+    """Raise ValueError when a thing leaves the picture, hides in its background or meets another."""
+    taken = np.zeros((GRID, GRID), dtype=bool)
+    for thing in scene.things:
+        if thing.colour == scene.background:
+            raise ValueError(f"{thing} has the colour of its background")
+        inside = 0 <= thing.x <= GRID - thing.cells and 0 <= thing.y <= GRID - thing.cells
+        area = (slice(thing.y, thing.y + thing.cells), slice(thing.x, thing.x + thing.cells))
+        if not inside or taken[area].any():
+            raise ValueError(f"{thing} leaves the picture or overlaps another thing")
+        taken[area] = True

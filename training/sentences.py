@@ -1,0 +1,115 @@
+"""Step `sentences`: the test sentences, all with a pair of shape and colour that no training picture shows."""
+
+from training.paths import SENTENCES
+from training.scenes import (
+    ANCHORS,
+    CENTER_CELLS,
+    COLOURS,
+    PLACED_CELLS,
+    Scene,
+    check,
+    held_out_pairs,
+    is_held_out,
+    place,
+)
+from training.shapes import GRID
+from training.tokenizer import write_json
+
+
+def _scene(background: str, *things: tuple[str, str, str]) -> Scene:
+    """A scene from "shape colour" words; each thing at an anchor, the size after a slash ("left/small")."""
+    placed = []
+    for shape, colour, where in things:
+        anchor, _, size = where.partition("/")
+        alone_in_center = anchor == "center" and len(things) == 1
+        cells = (CENTER_CELLS if alone_in_center else PLACED_CELLS)[size or "medium"]
+        placed.append(place(shape, colour, cells, ANCHORS[anchor]))
+    scene = Scene(background, tuple(placed))
+    check(scene)
+    return scene
+
+
+def _row_of_three(background: str, shape: str, colour: str) -> Scene:
+    return Scene(background, tuple(place(shape, colour, 4, (x, 8)) for x in (3, 8, 13)))
+
+
+def test_sentences() -> dict[str, Scene]:
+    """Twenty sentences and what their pictures should show."""
+    return {
+        "a pink circle on a blue background": _scene("blue", ("circle", "pink", "center")),
+        "an orange square": _scene("white", ("square", "orange", "center")),
+        "a black square on a yellow background": _scene("yellow", ("square", "black", "center")),
+        "A picture of a green triangle, pink background": _scene(
+            "pink", ("triangle", "green", "center")
+        ),
+        "a gray triangle in the top left corner on an orange background": _scene(
+            "orange", ("triangle", "gray", "top left")
+        ),
+        "a purple star on a yellow background": _scene("yellow", ("star", "purple", "center")),
+        "a big red diamond": _scene("white", ("diamond", "red", "center/big")),
+        "a brown diamond on the right on a turquoise background": _scene(
+            "turquoise", ("diamond", "brown", "right")
+        ),
+        "on a purple background, a yellow heart": _scene("purple", ("heart", "yellow", "center")),
+        "a small white heart on a red background": _scene(
+            "red", ("heart", "white", "center/small")
+        ),
+        "a blue ring in front of a pink background": _scene("pink", ("ring", "blue", "center")),
+        "a turquoise ring at the bottom on a black background": _scene(
+            "black", ("ring", "turquoise", "bottom")
+        ),
+        "a pink cross to the left of a black square": _scene(
+            "white", ("cross", "pink", "left"), ("square", "black", "right")
+        ),
+        "an orange hexagon above a blue ring on a gray background": _scene(
+            "gray", ("hexagon", "orange", "top"), ("ring", "blue", "bottom")
+        ),
+        "three black hexagons on a green background": _row_of_three("green", "hexagon", "black"),
+        "a green moon on a black background": _scene("black", ("moon", "green", "center")),
+        "two gray moons": _scene("white", ("moon", "gray", "left"), ("moon", "gray", "right")),
+        "a purple star below a green triangle": _scene(
+            "white", ("star", "purple", "bottom"), ("triangle", "green", "top")
+        ),
+        "a drawing of a yellow heart in the bottom right corner on a brown background": _scene(
+            "brown", ("heart", "yellow", "bottom right")
+        ),
+        "a red diamond next to a pink circle on a green background": _scene(
+            "green", ("diamond", "red", "left"), ("circle", "pink", "right")
+        ),
+    }
+
+
+def sentence_json(text: str, scene: Scene) -> dict[str, object]:
+    """One sentence as the fixture tells it: positions and sizes as fractions of the picture's side."""
+    things = [
+        {
+            "shape": thing.shape,
+            "colour": thing.colour,
+            "rgb": COLOURS[thing.colour],
+            "x": (thing.x + thing.cells / 2) / GRID,
+            "y": (thing.y + thing.cells / 2) / GRID,
+            "size": thing.cells / GRID,
+        }
+        for thing in scene.things
+    ]
+    ground = scene.background
+    return {"text": text, "background": ground, "backgroundRgb": COLOURS[ground], "things": things}
+
+
+def main() -> None:
+    """Write test/fixtures/nano-sentences.json."""
+    scenes = test_sentences()
+    for text, scene in scenes.items():
+        if not all(is_held_out(thing.shape, thing.colour) for thing in scene.things):
+            raise ValueError(f"{text!r} shows a pair of shape and colour that training shows too")
+    sentences = [sentence_json(text, scene) for text, scene in scenes.items()]
+    fixture = {"palette": COLOURS, "heldOutPairs": held_out_pairs(), "sentences": sentences}
+    SENTENCES.parent.mkdir(parents=True, exist_ok=True)
+    write_json(SENTENCES, fixture)
+    print(
+        f"{len(sentences)} sentences over {len(held_out_pairs())} held-out pairs -> {SENTENCES.name}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""Step `transformer`: train DalleBart to write the image tokens of a sentence.
+
+Every batch is new: sentences and scenes are drawn as they are needed, so there is no data set to run out of. One
+caption in ten is empty (the tokenizer on "", the input of the unconditional pass), so that guidance works. Run
+again to go on where it stopped.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
+from tokenizers import Tokenizer
+
+from sidecar.config import ModelConfig
+from sidecar.model.dallebart import DalleBart
+from training.captions import ExampleSource
+from training.codebook import Codebook
+from training.optimizer import (
+    Clock,
+    Curve,
+    Params,
+    Run,
+    apply_scaled,
+    build_optimizer,
+    count_parameters,
+    rate_scale,
+)
+from training.paths import work_file
+from training.shapes import GRID
+from training.tokenizer import as_normalized, tokenizer_folder
+
+SEED = 31
+TEXT_LENGTH = 32
+EMPTY_SHARE = 0.1
+WARM_UP, DECAY_SHARE = 40, 0.35
+STATE = "transformer.state"
+
+# How much a token counts in the loss: the first one decides the background, most others repeat a neighbour.
+FIRST_WEIGHT, NEW_WEIGHT, REPEAT_WEIGHT = 4.0, 1.0, 0.3
+
+
+def transformer_json(text_vocabulary: int, codes: int) -> dict[str, object]:
+    """The `config.json` of the DalleBart folder: mini's flags at a small size."""
+    return {
+        "activation_dropout": 0.0,
+        "activation_function": "gelu",
+        "architectures": ["eBart"],
+        "attention_dropout": 0.0,
+        "bos_token_id": codes + 1,
+        "d_model": 128,
+        "decoder_attention_heads": 4,
+        "decoder_ffn_dim": 352,
+        "decoder_layers": 4,
+        "decoder_start_token_id": codes,
+        "do_sample": True,
+        "dropout": 0.0,
+        "encoder_attention_heads": 4,
+        "encoder_ffn_dim": 352,
+        "encoder_layers": 2,
+        "encoder_vocab_size": text_vocabulary,
+        "eos_token_id": codes + 1,
+        "force_ln_scale": False,
+        "gradient_checkpointing": False,
+        "image_length": GRID * GRID,
+        "image_vocab_size": codes,
+        "init_std": 0.02,
+        "is_encoder_decoder": True,
+        "ln_positions": "normformer",
+        "ln_type": "layernorm",
+        "max_length": GRID * GRID + 1,
+        "max_text_length": TEXT_LENGTH,
+        "min_length": GRID * GRID + 1,
+        "model_type": "dallebart",
+        "normalize_text": True,
+        "pad_token_id": codes + 1,
+        "scale_embedding": False,
+        "sinkhorn_iters": 1,
+        "tau_init": 0.05,
+        "tie_word_embeddings": False,
+        "transformers_version": "4.25.1",
+        "use_absolute_position_embeddings": True,
+        "use_alibi": False,
+        "use_bias": False,
+        "use_cache": True,
+        "use_cosine_attention": False,
+        "use_deepnet_scaling": False,
+        "use_final_ln_decoder": True,
+        "use_final_ln_encoder": True,
+        "use_glu": True,
+        "use_head_scale": False,
+        "use_scan": True,
+        "use_subln_init": False,
+        "use_swin_position_embeddings": False,
+    }
+
+
+class Batch(NamedTuple):
+    """What one update reads."""
+
+    input_ids: Int[np.ndarray, "B T"]
+    attention_mask: Int[np.ndarray, "B T"]
+    decoder_input_ids: Int[np.ndarray, "B L"]
+    targets: Int[np.ndarray, "B L"]
+    weights: Float[np.ndarray, "B L"]
+    outlines: Bool[np.ndarray, "B L"]
+
+
+class BatchSource:
+    """Endless batches of captions and image tokens."""
+
+    def __init__(self, codebook: Codebook, tokenizer: Tokenizer, seed: int) -> None:
+        self._codebook = codebook
+        self._tokenizer = tokenizer
+        self._tokenizer.enable_padding(pad_id=1, pad_token="<pad>", length=TEXT_LENGTH)
+        self._tokenizer.enable_truncation(TEXT_LENGTH)
+        self._examples = ExampleSource(seed)
+        self._random = np.random.default_rng(seed)
+
+    def batch(self, count: int) -> Batch:
+        """The next `count` examples."""
+        examples = [next(self._examples) for _ in range(count)]
+        empty = self._random.random(count) < EMPTY_SHARE
+        pairs = zip(examples, empty, strict=True)
+        texts = ["" if is_empty else as_normalized(example.caption) for example, is_empty in pairs]
+        encoded = self._tokenizer.encode_batch(texts)
+        targets = np.stack([self._codebook.tokens(example.scene) for example in examples])
+        repeated = np.zeros(targets.shape, dtype=bool)
+        repeated[:, 1:] = targets[:, 1:] == targets[:, :-1]
+        weights = np.where(repeated, REPEAT_WEIGHT, NEW_WEIGHT).astype(np.float32)
+        weights[:, 0] = FIRST_WEIGHT
+        start = np.full((count, 1), self._codebook.size, dtype=np.int32)
+        return Batch(
+            np.array([encoding.ids for encoding in encoded], dtype=np.int32),
+            np.array([encoding.attention_mask for encoding in encoded], dtype=np.int32),
+            np.concatenate([start, targets[:, :-1]], axis=1),
+            targets,
+            weights,
+            ~self._codebook.is_plain(targets),
+        )
+
+
+class Losses(NamedTuple):
+    """Nats a token: as trained (weighted), over all tokens, over outline tokens, over first tokens."""
+
+    weighted: Float[Array, ""]
+    all: Float[Array, ""]
+    outline: Float[Array, ""]
+    first: Float[Array, ""]
+
+
+def token_losses(logits: Float[Array, "B L V"], batch: Batch) -> Losses:
+    """Cross entropy of the targets, averaged in four ways."""
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+    return Losses(
+        (loss * batch.weights).sum() / batch.weights.sum(),
+        loss.mean(),
+        (loss * batch.outlines).sum() / batch.outlines.sum(),
+        loss[:, 0].mean(),
+    )
+
+
+def make_step(
+    module: DalleBart, optimizer: optax.GradientTransformation
+) -> Callable[[Params, optax.OptState, Batch, float], tuple[Params, optax.OptState, Losses]]:
+    """One compiled update."""
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def step(params: Params, state: optax.OptState, batch: Batch, scale: jax.Array):
+        def loss(params: Params) -> tuple[jax.Array, Losses]:
+            logits = module.apply({"params": params}, *batch[:3])
+            losses = token_losses(logits, batch)
+            return losses.weighted, losses
+
+        gradients, losses = jax.grad(loss, has_aux=True)(params)
+        updates, state = optimizer.update(gradients, state, params)
+        return apply_scaled(params, updates, scale), state, losses
+
+    return step
+
+
+def initial_params(module: DalleBart, codebook: Codebook, example: Batch) -> Params:
+    """Fresh parameters, the image tokens' rows and columns starting as sums of their parts.
+
+    A token is two colours and an outline. Starting with one random vector for each of these parts lets what is
+    learnt about one colour serve all tokens that hold it, long before each token was seen often.
+    """
+    params: Params = jax.jit(module.init)(jax.random.key(SEED), *example[:3])["params"]
+    random = np.random.default_rng(SEED)
+    width = module.config.d_model
+
+    def vectors() -> np.ndarray:
+        parts = codebook.parts()
+        tables = [random.standard_normal((size, width)) for size in parts.max(axis=0) + 1]
+        summed = sum(table[parts[:, column]] for column, table in enumerate(tables))
+        start = random.standard_normal((1, width))
+        return np.concatenate([summed / np.sqrt(3), start]).astype(np.float32) / np.sqrt(width)
+
+    embedding = {"embedding": jnp.asarray(vectors())}
+    return {
+        **params,
+        "decoder": {**params["decoder"], "embed_tokens": embedding},
+        "lm_head": {"kernel": jnp.asarray(vectors().T)},
+    }
+
+
+def load_tokenizer() -> Tokenizer:
+    """What the step `tokenizer` wrote."""
+    return Tokenizer.from_file(str(tokenizer_folder() / "tokenizer.json"))
+
+
+def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> None:
+    """Train up to `steps`."""
+    codebook, tokenizer = Codebook.load(), load_tokenizer()
+    config = ModelConfig.from_json(transformer_json(tokenizer.get_vocab_size(), codebook.size))
+    module = DalleBart(config)
+    path = work_file(STATE)
+    source = BatchSource(codebook, tokenizer, SEED)
+    params = initial_params(module, codebook, source.batch(1))
+    optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
+    run = Run(params, optimizer.init(params), 0, 0.0, Curve(("all", "outline", "first", "minutes")))
+    if path.exists():
+        run = Run.load(path)
+    # Several devices (on a CPU: XLA_FLAGS=--xla_force_host_platform_device_count=2) share each batch.
+    mesh = jax.make_mesh((jax.device_count(),), ("rows",), (AxisType.Auto,))
+    by_rows = NamedSharding(mesh, PartitionSpec("rows"))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    run.params, run.optimizer_state = jax.device_put((run.params, run.optimizer_state), everywhere)
+    source = BatchSource(codebook, tokenizer, SEED + 1 + run.step)
+    update = make_step(module, optimizer)
+    print(f"{count_parameters(params)} parameters, from step {run.step} to {steps}", flush=True)
+    clock = Clock(run.seconds)
+    recent: list[Losses] = []
+    while run.step < steps:
+        batch = jax.device_put(source.batch(batch_size), by_rows)
+        scale = rate_scale(run.step, steps, WARM_UP, DECAY_SHARE)
+        run.params, run.optimizer_state, losses = update(
+            run.params, run.optimizer_state, batch, scale
+        )
+        run.step += 1
+        recent.append(jax.device_get(losses))
+        if run.step % 20 == 0 or run.step == steps:
+            run.seconds = clock.seconds()
+            _, whole, outline, first = (float(value) for value in np.mean(recent, axis=0))
+            values = {"all": whole, "outline": outline, "first": first, "minutes": run.seconds / 60}
+            print(run.curve.add(run.step, values), flush=True)
+            recent.clear()
+        if run.step % 50 == 0 or run.step == steps:
+            run.save(path)
+
+
+def main() -> None:
+    """Parse the step's options and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--muon-rate", type=float, default=0.02)
+    parser.add_argument("--adam-rate", type=float, default=2e-3)
+    options = parser.parse_args()
+    train(options.steps, options.batch, options.muon_rate, options.adam_rate)
+
+
+if __name__ == "__main__":
+    main()
