@@ -9,7 +9,6 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sidecar.loading import LoadedModel, describe_failure, load_model
@@ -22,14 +21,11 @@ from sidecar.messages import (
     Image,
     Progress,
     SidecarConfig,
-    UpMessage,
 )
+from sidecar.seams import Command, Emit
 from sidecar.tasks import InvalidTaskError, Task, prepare_task
 
 log = logging.getLogger(__name__)
-
-Command = Generate | Cancel | Drain
-Emit = Callable[[UpMessage], None]
 
 
 def start_compute(config: SidecarConfig, emit: Emit) -> "ComputeThread":

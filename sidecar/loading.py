@@ -26,12 +26,11 @@ from sidecar.messages import (
     SamplingDefaults,
     SamplingLimits,
     SidecarConfig,
-    UpMessage,
 )
 from sidecar.model.msgpack_file import CheckpointError
+from sidecar.seams import Emit
 from sidecar.text import TextProcessor, TokenizerError
 
-Emit = Callable[[UpMessage], None]
 Beat = Callable[[str], None]
 
 WARM_UP_PROMPT = "warm up"

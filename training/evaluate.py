@@ -176,7 +176,7 @@ def evaluate(examiner: Examiner, settings: SamplingSettings, rounds: int) -> Non
         print(table_line(text[:33], shares(r for r in judged if r.text == text)))
     held_out = shares(judged)
     print(table_line(f"held out ({len(judged)} pictures)", held_out))
-    seen = examiner.examine(seen_sentences(100), settings, 7)
+    seen = examiner.examine(seen_sentences(40), settings, 7)
     print(table_line(f"seen kinds ({len(seen)} pictures)", shares(seen)))
     contact_sheet(judged[: len(sentences)]).save(work_file("evaluation.png"))
     contact_sheet(seen[:40], 8).save(work_file("seen.png"))
