@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sidecar.config import ModelConfig
 from sidecar.model.decoder import Cross, Decoder, Past
 from sidecar.model.encoder import Encoder
-from sidecar.model.layers import Dense, dot_rows
+from sidecar.model.layers import dot_rows
 
 
 class DalleBart(nn.Module):
@@ -22,8 +22,9 @@ class DalleBart(nn.Module):
         self.encoder = Encoder(self.config, self.dtype)
         self.decoder = Decoder(self.config, self.dtype)
         # Guidance at scale 10 multiplies rounding errors by 19: logits are float32 in any precision.
-        self.lm_head = Dense(
+        self.lm_head = nn.Dense(
             self.config.image_table_rows,
+            use_bias=False,
             dtype=self.dtype,
             dot_general=partial(dot_rows, preferred_element_type=jnp.float32),
         )

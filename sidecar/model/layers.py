@@ -3,8 +3,6 @@
 Shapes in signatures: B rows, Q query positions, K key positions, D model width, H heads, C head width.
 """
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -43,11 +41,9 @@ def dot_rows(
     return product.reshape(*inputs.shape[:-1], kernel.shape[-1])
 
 
-class Dense(nn.Dense):
+def dense(features: int, dtype: jnp.dtype, name: str | None = None) -> nn.Dense:
     """A dense layer without bias, as all of the model's are."""
-
-    use_bias: bool = False
-    dot_general: Callable[..., Array] | None = dot_rows
+    return nn.Dense(features, use_bias=False, dtype=dtype, dot_general=dot_rows, name=name)
 
 
 class Attention(nn.Module):
@@ -61,10 +57,10 @@ class Attention(nn.Module):
     dtype: jnp.dtype
 
     def setup(self) -> None:
-        def dense() -> Dense:
-            return Dense(self.d_model, dtype=self.dtype)
-
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = dense(), dense(), dense(), dense()
+        self.q_proj = dense(self.d_model, self.dtype)
+        self.k_proj = dense(self.d_model, self.dtype)
+        self.v_proj = dense(self.d_model, self.dtype)
+        self.out_proj = dense(self.d_model, self.dtype)
 
     def key_value(self, x: Float[Array, "B K D"]) -> KeyValue:
         """Keys and values of `x`, heads apart."""
@@ -96,11 +92,8 @@ class GatedFeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B Q D"]) -> Float[Array, "B Q D"]:
-        def dense(width: int, name: str) -> Dense:
-            return Dense(width, dtype=self.dtype, name=name)
-
         x = Norm(dtype=self.dtype, name="norm")(x)
-        gate = jax.nn.gelu(dense(self.ffn_dim, "gate")(x), approximate=False)
-        hidden = gate * dense(self.ffn_dim, "up")(x)
+        gate = jax.nn.gelu(dense(self.ffn_dim, self.dtype, "gate")(x), approximate=False)
+        hidden = gate * dense(self.ffn_dim, self.dtype, "up")(x)
         hidden = Norm(dtype=self.dtype, name="inner_norm")(hidden)
-        return dense(self.d_model, "down")(hidden)
+        return dense(self.d_model, self.dtype, "down")(hidden)
