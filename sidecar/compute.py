@@ -85,11 +85,14 @@ class ComputeThread(threading.Thread):
             idle = not self._waiting and not self._running
             if idle and self._draining:
                 return
-            self._beat("drain" if self._draining else "idle" if idle else "generate")
+            if idle:
+                self._beat("idle")
             self._obey(model, wait=idle)
             self._drop_late(model)
             self._admit(model)
             if self._running:
+                # Before the chunk, not before the wait: a chunk that hangs must not look like idleness.
+                self._beat("drain" if self._draining else "generate")
                 self._decode(model)
 
     def _obey(self, model: LoadedModel, *, wait: bool) -> None:

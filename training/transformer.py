@@ -42,8 +42,9 @@ EMPTY_SHARE = 0.1
 WARM_UP, DECAY_SHARE = 40, 0.35
 STATE = "transformer.state"
 
-# How much a token counts in the loss: the first one decides the background, most others repeat a neighbour.
-FIRST_WEIGHT, NEW_WEIGHT, REPEAT_WEIGHT = 4.0, 1.0, 0.3
+# How much a token counts in the loss. One that differs from its left and its upper neighbour begins something: only
+# the sentence can tell what. Most others go on with what is there already.
+BEGINNING_WEIGHT, NEW_WEIGHT, REPEAT_WEIGHT = 1.0, 1.0, 1.0
 
 
 def transformer_json(text_vocabulary: int, codes: int) -> dict[str, object]:
@@ -131,19 +132,25 @@ class BatchSource:
         texts = ["" if is_empty else as_normalized(example.caption) for example, is_empty in pairs]
         encoded = self._tokenizer.encode_batch(texts)
         targets = np.stack([self._codebook.tokens(example.scene) for example in examples])
-        repeated = np.zeros(targets.shape, dtype=bool)
-        repeated[:, 1:] = targets[:, 1:] == targets[:, :-1]
-        weights = np.where(repeated, REPEAT_WEIGHT, NEW_WEIGHT).astype(np.float32)
-        weights[:, 0] = FIRST_WEIGHT
         start = np.full((count, 1), self._codebook.size, dtype=np.int32)
         return Batch(
             np.array([encoding.ids for encoding in encoded], dtype=np.int32),
             np.array([encoding.attention_mask for encoding in encoded], dtype=np.int32),
             np.concatenate([start, targets[:, :-1]], axis=1),
             targets,
-            weights,
+            token_weights(targets),
             ~self._codebook.is_plain(targets),
         )
+
+
+def token_weights(targets: Int[np.ndarray, "B L"]) -> Float[np.ndarray, "B L"]:
+    """How much each token counts in the loss."""
+    left, above = np.ones(targets.shape, dtype=bool), np.ones(targets.shape, dtype=bool)
+    left[:, 1:] = targets[:, 1:] != targets[:, :-1]
+    above[:, GRID:] = targets[:, GRID:] != targets[:, :-GRID]
+    above[:, 1:GRID] = left[:, 1:GRID]
+    weights = np.where(left, np.where(above, BEGINNING_WEIGHT, NEW_WEIGHT), REPEAT_WEIGHT)
+    return weights.astype(np.float32)
 
 
 class Losses(NamedTuple):
