@@ -1,5 +1,6 @@
 /** One set-up at a time: a file that holds the number of the process that is at it. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 
@@ -39,6 +40,28 @@ function readHolder(file) {
 }
 
 /**
+ * Makes the lock with its content in one step: a lock that is still empty would look abandoned.
+ *
+ * @param {string} file
+ * @returns {boolean} false when somebody else has it
+ */
+function makeLock(file) {
+  const draft = `${file}.${process.pid}-${randomUUID()}`;
+  writeFileSync(draft, String(process.pid));
+  try {
+    linkSync(draft, file);
+    return true;
+  } catch (error) {
+    if (hasCode(error, "EEXIST")) {
+      return false;
+    }
+    throw error;
+  } finally {
+    rmSync(draft);
+  }
+}
+
+/**
  * Takes the lock, waiting while another living process holds it. A lock whose holder is gone is taken over.
  *
  * @param {string} file
@@ -49,15 +72,10 @@ export async function takeLock(file, onWait) {
   mkdirSync(dirname(file), { recursive: true });
   let told = false;
   for (;;) {
-    try {
-      writeFileSync(file, String(process.pid), { flag: "wx" });
+    if (makeLock(file)) {
       return () => {
         rmSync(file, { force: true });
       };
-    } catch (error) {
-      if (!hasCode(error, "EEXIST")) {
-        throw error;
-      }
     }
     const holder = readHolder(file);
     if (holder !== null && holder > 0 && isAlive(holder)) {
