@@ -10,7 +10,6 @@ from training.scenes import (
     COLOUR_NAMES,
     PLACED_CELLS,
     Scene,
-    Thing,
     default_background,
     is_held_out,
     place,
@@ -35,7 +34,6 @@ COLOUR_WORDS: dict[str, tuple[str, ...]] = {
     "turquoise": ("turquoise", "turquoise", "cyan", "teal"),
 }
 SIZE_WORDS = {"small": ("small", "little", "tiny"), "big": ("big", "large", "huge")}
-PLURALS = {"box": "boxes", "cross": "crosses", "plus": "pluses", "rhombus": "rhombuses"}
 
 PLACE_WORDS: dict[str, tuple[str, ...]] = {
     "center": ("in the center", "in the middle", "at the center", "in the centre"),
@@ -50,20 +48,11 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
         "in the bottom right corner", "at the bottom right", "in the lower right corner",
     ),
 }  # fmt: skip
-BEFORE = ("to the left of", "left of", "on the left of", "next to", "beside", "and")
-AFTER = ("to the right of", "right of", "on the right of")
-ABOVE = ("above", "over", "on top of", "higher than")
-BELOW = ("below", "under", "beneath", "lower than")
 OPENINGS = ("",) * 10 + (
     "a picture of", "a drawing of", "an image of", "a photo of", "a painting of",
     "an illustration of", "a picture with", "draw", "show me", "there is",
 )  # fmt: skip
-COUNTS = {2: ("two", "2", "a pair of"), 3: ("three", "3"), 4: ("four", "4")}
-_COUNT_CENTERS = {
-    2: ((4, 8), (12, 8)),
-    3: ((3, 8), (8, 8), (13, 8)),
-    4: ((4, 4), (12, 4), (4, 12), (12, 12)),
-}
+PLAIN_SHARE = 0.04
 
 
 @dataclass(frozen=True)
@@ -84,14 +73,7 @@ class ExampleSource:
         return self
 
     def __next__(self) -> Example:
-        draw = self._random.random()
-        if draw < 0.52:
-            return self._single()
-        if draw < 0.84:
-            return self._pair()
-        if draw < 0.97:
-            return self._several()
-        return self._plain()
+        return self._plain() if self._chance(PLAIN_SHARE) else self._single()
 
     def _pick(self, options: tuple[str, ...]) -> str:
         return options[int(self._random.integers(len(options)))]
@@ -160,38 +142,6 @@ class ExampleSource:
             sentence = f"{self._sentence(content, background, named)} {phrase}"
         return Example(sentence, scene)
 
-    def _pair(self) -> Example:
-        """Two things beside or above each other, told from either one's side."""
-        first, second = self._shape_and_colour(), self._shape_and_colour()
-        background, named = self._background([first[1], second[1]], 0.6)
-        upright = self._chance(0.5)
-        places = ((8, 4), (8, 12)) if upright else ((4, 8), (12, 8))
-        one, two = self._noun(*first), self._noun(*second)
-        style = self._random.random()
-        if style < 0.45:
-            content = f"{one} {self._pick(ABOVE if upright else BEFORE)} {two}"
-        elif style < 0.8:
-            content = f"{two} {self._pick(BELOW if upright else AFTER)} {one}"
-        else:
-            ends = ("top", "bottom") if upright else ("left", "right")
-            words = [self._pick(PLACE_WORDS[end][:2]) for end in ends]
-            content = f"{one} {words[0]} and {two} {words[1]}"
-        pairs = zip((first, second), places, strict=True)
-        things = tuple(place(shape, colour, 6, center) for (shape, colour), center in pairs)
-        return Example(self._sentence(content, background, named), Scene(background, things))
-
-    def _several(self) -> Example:
-        """Two, three or four equal things."""
-        shape, colour = self._shape_and_colour()
-        count = int(self._random.integers(2, 5))
-        background, named = self._background([colour], 0.6)
-        plural = _plural(self._pick(SHAPE_WORDS[shape]))
-        content = f"{self._pick(COUNTS[count])} {self._colour_word(colour)} {plural}"
-        things: tuple[Thing, ...] = tuple(
-            place(shape, colour, 4 if count == 3 else 6, center) for center in _COUNT_CENTERS[count]
-        )
-        return Example(self._sentence(content, background, named), Scene(background, things))
-
     def _plain(self) -> Example:
         """A background and nothing else."""
         background = self._pick(COLOUR_NAMES)
@@ -203,8 +153,3 @@ class ExampleSource:
 
 def _with_article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
-
-
-def _plural(word: str) -> str:
-    head, _, tail = word.rpartition(" ")
-    return f"{head} {PLURALS.get(tail, tail + 's')}".strip()

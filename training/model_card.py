@@ -21,10 +21,10 @@ For pictures of the world load a dalle-mini checkpoint.
 - Data: drawn by `training/scenes.py` while training. No foreign pictures or texts.
 - Shapes: {shapes}.
 - Colours, for shapes and backgrounds: {colours}.
-- Sentences (English): size, colour, shape, place ("a small red star in the top left corner"); two shapes beside
-  or above each other; two to four equal shapes; a background ("on a blue background"; white when none is named).
+- Sentences (English): one shape with its size, colour and place ("a small red star in the top left corner") and
+  a background ("on a blue background"; white when none is named).
 - Never shown in training, so that they can be asked for in tests: {pairs}.
-- Cannot draw anything else: a sentence it does not know gives some picture of shapes.
+- Cannot draw anything else, several shapes included: a sentence it does not know gives some picture of a shape.
 - Transformer: {transformer_parameters:,} parameters, mini's flags, 256 image tokens of {codes:,} codes,
   {text_length} text tokens.
 - VQGAN: {vqgan_parameters:,} parameters, 8 x 8 pixels a token; decoder and codebook only, no encoder.
@@ -39,7 +39,15 @@ On a machine with two CPU cores, shared with other work; the commands are in `tr
    {vqgan_minutes:.0f} minutes, {psnr:.1f} dB.
 3. Transformer: seed {transformer_seed}, {steps} steps of 16 new examples, {empty:.0%} empty captions, Muon and AdamW,
    {minutes:.0f} minutes; loss {all:.3f} nats a token over all tokens, {outline:.3f} over outline tokens.
+
+{history}
 {evaluation}"""
+
+HISTORY = """\
+These weights were not made in one run. Until step 100 a step had 8 examples. Until step 950 the loss counted
+outline tokens several times, which makes a model draw them too often; since then all tokens count the same.
+Until step 1050 the sentences also told of two to four shapes in one picture."""
+
 
 _EVALUATION = """
 ## Evaluation
@@ -76,6 +84,7 @@ def model_card(transformer: Run, vqgan: Run, evaluation: Mapping[str, object]) -
         empty=EMPTY_SHARE,
         all=transformer.curve.last("all"),
         outline=transformer.curve.last("outline"),
+        history=HISTORY,
         evaluation=_evaluation(evaluation),
     )
 

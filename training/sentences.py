@@ -29,10 +29,6 @@ def _scene(background: str, *things: tuple[str, str, str]) -> Scene:
     return scene
 
 
-def _row_of_three(background: str, shape: str, colour: str) -> Scene:
-    return Scene(background, tuple(place(shape, colour, 4, (x, 8)) for x in (3, 8, 13)))
-
-
 def test_sentences() -> dict[str, Scene]:
     """Twenty sentences and what their pictures should show."""
     return {
@@ -58,23 +54,25 @@ def test_sentences() -> dict[str, Scene]:
         "a turquoise ring at the bottom on a black background": _scene(
             "black", ("ring", "turquoise", "bottom")
         ),
-        "a pink cross to the left of a black square": _scene(
-            "white", ("cross", "pink", "left"), ("square", "black", "right")
+        "a pink cross on the left on a black background": _scene(
+            "black", ("cross", "pink", "left")
         ),
-        "an orange hexagon above a blue ring on a gray background": _scene(
-            "gray", ("hexagon", "orange", "top"), ("ring", "blue", "bottom")
+        "an orange hexagon at the top on a gray background": _scene(
+            "gray", ("hexagon", "orange", "top")
         ),
-        "three black hexagons on a green background": _row_of_three("green", "hexagon", "black"),
+        "a big black hexagon on a green background": _scene(
+            "green", ("hexagon", "black", "center/big")
+        ),
         "a green moon on a black background": _scene("black", ("moon", "green", "center")),
-        "two gray moons": _scene("white", ("moon", "gray", "left"), ("moon", "gray", "right")),
-        "a purple star below a green triangle": _scene(
-            "white", ("star", "purple", "bottom"), ("triangle", "green", "top")
+        "a large gray moon": _scene("white", ("moon", "gray", "center/big")),
+        "a tiny green triangle in the middle": _scene(
+            "white", ("triangle", "green", "center/small")
         ),
         "a drawing of a yellow heart in the bottom right corner on a brown background": _scene(
             "brown", ("heart", "yellow", "bottom right")
         ),
-        "a red diamond next to a pink circle on a green background": _scene(
-            "green", ("diamond", "red", "left"), ("circle", "pink", "right")
+        "a red diamond in the top right corner on a green background": _scene(
+            "green", ("diamond", "red", "top right")
         ),
     }
 

@@ -42,6 +42,9 @@ EMPTY_SHARE = 0.1
 WARM_UP, DECAY_SHARE = 40, 0.35
 STATE = "transformer.state"
 
+WARM_UP, DECAY_SHARE = 40, 0.35
+STATE = "transformer.state"
+
 # How much a token counts in the loss. One that differs from its left and its upper neighbour begins something: only
 # the sentence can tell what. Most others go on with what is there already.
 BEGINNING_WEIGHT, NEW_WEIGHT, REPEAT_WEIGHT = 1.0, 1.0, 1.0
@@ -109,7 +112,6 @@ class Batch(NamedTuple):
     attention_mask: Int[np.ndarray, "B T"]
     decoder_input_ids: Int[np.ndarray, "B L"]
     targets: Int[np.ndarray, "B L"]
-    weights: Float[np.ndarray, "B L"]
     outlines: Bool[np.ndarray, "B L"]
 
 
@@ -138,35 +140,25 @@ class BatchSource:
             np.array([encoding.attention_mask for encoding in encoded], dtype=np.int32),
             np.concatenate([start, targets[:, :-1]], axis=1),
             targets,
-            token_weights(targets),
             ~self._codebook.is_plain(targets),
         )
 
 
-def token_weights(targets: Int[np.ndarray, "B L"]) -> Float[np.ndarray, "B L"]:
-    """How much each token counts in the loss."""
-    left, above = np.ones(targets.shape, dtype=bool), np.ones(targets.shape, dtype=bool)
-    left[:, 1:] = targets[:, 1:] != targets[:, :-1]
-    above[:, GRID:] = targets[:, GRID:] != targets[:, :-GRID]
-    above[:, 1:GRID] = left[:, 1:GRID]
-    weights = np.where(left, np.where(above, BEGINNING_WEIGHT, NEW_WEIGHT), REPEAT_WEIGHT)
-    return weights.astype(np.float32)
-
-
 class Losses(NamedTuple):
-    """Nats a token: as trained (weighted), over all tokens, over outline tokens, over first tokens."""
+    """Nats a token: over all tokens (what is trained), over outline tokens, over first tokens."""
 
-    weighted: Float[Array, ""]
     all: Float[Array, ""]
     outline: Float[Array, ""]
     first: Float[Array, ""]
 
 
 def token_losses(logits: Float[Array, "B L V"], batch: Batch) -> Losses:
-    """Cross entropy of the targets, averaged in four ways."""
+    """Cross entropy of the targets, averaged in three ways.
+
+    All tokens count the same: counting some targets more (outlines, say) makes the model draw them too often.
+    """
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
     return Losses(
-        (loss * batch.weights).sum() / batch.weights.sum(),
         loss.mean(),
         (loss * batch.outlines).sum() / batch.outlines.sum(),
         loss[:, 0].mean(),
@@ -183,7 +175,7 @@ def make_step(
         def loss(params: Params) -> tuple[jax.Array, Losses]:
             logits = module.apply({"params": params}, *batch[:3])
             losses = token_losses(logits, batch)
-            return losses.weighted, losses
+            return losses.all, losses
 
         gradients, losses = jax.grad(loss, has_aux=True)(params)
         updates, state = optimizer.update(gradients, state, params)
@@ -254,7 +246,7 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
         recent.append(jax.device_get(losses))
         if run.step % 20 == 0 or run.step == steps:
             run.seconds = clock.seconds()
-            _, whole, outline, first = (float(value) for value in np.mean(recent, axis=0))
+            whole, outline, first = (float(value) for value in np.mean(recent, axis=0))
             values = {"all": whole, "outline": outline, "first": first, "minutes": run.seconds / 60}
             print(run.curve.add(run.step, values), flush=True)
             recent.clear()
