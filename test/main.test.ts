@@ -87,7 +87,8 @@ describe("SIGHUP", () => {
       over.abort();
     });
     const statuses = new Set<number>();
-    while (!over.signal.aborted) statuses.add((await running.post({ text: "a", num_images: 2 })).status);
+    while (!over.signal.aborted)
+      statuses.add((await running.post({ text: "a", num_images: 2 })).status);
     await renewed;
     expect([...statuses]).toEqual([200]);
     running.kill("SIGTERM");
