@@ -11,7 +11,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from sidecar.loading import LoadedModel, describe_failure, load_model
+from sidecar.loading import LoadedModel, describe_failure, is_out_of_memory, load_model
 from sidecar.messages import (
     Bye,
     Cancel,
@@ -89,11 +89,17 @@ class ComputeThread(threading.Thread):
                 self._beat("idle")
             self._obey(model, wait=idle)
             self._drop_late(model)
-            self._admit(model)
-            if self._running:
-                # Before the chunk, not before the wait: a chunk that hangs must not look like idleness.
-                self._beat("drain" if self._draining else "generate")
+            if not self._waiting and not self._running:
+                continue
+            # Before the work, not before the wait: a chunk that hangs must not look like idleness.
+            self._beat("drain" if self._draining else "generate")
+            try:
+                self._admit(model)
                 self._decode(model)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._make_room(model, error)
 
     def _obey(self, model: LoadedModel, *, wait: bool) -> None:
         """Take every command that has arrived; with nothing to do, wait for the first."""
@@ -124,10 +130,10 @@ class ComputeThread(threading.Thread):
 
     def _admit(self, model: LoadedModel) -> None:
         while self._waiting and model.engine.free_slots:
-            task = self._waiting.popleft()
+            task = self._waiting[0]
             model.engine.admit(task.engine_task)
             task.started = time.monotonic()
-            self._running[task.task_id] = task
+            self._running[task.task_id] = self._waiting.popleft()
 
     def _decode(self, model: LoadedModel) -> None:
         pictures = model.engine.step()
@@ -149,6 +155,25 @@ class ComputeThread(threading.Thread):
                     payload=picture.pixels.tobytes(),
                 )
             )
+
+    def _make_room(self, model: LoadedModel, error: Exception) -> None:
+        """Go on with half the batch; its tasks start anew, with the same seeds. Raises when one is left."""
+        self._waiting.extendleft(reversed(self._running.values()))
+        self._running.clear()
+        while True:
+            if not model.engine.shrink():
+                raise error
+            slots = model.engine.free_slots
+            log.warning("out of device memory: going on with %d slots (%s)", slots, error)
+            self._beat("compile")
+            try:
+                model.engine.compile(lambda _done, _total: self._beat("compile"))
+            except Exception as again:
+                if not is_out_of_memory(again):
+                    raise
+                error = again
+            else:
+                return
 
     def _end(self, model: LoadedModel, task_id: str, code: str, message: str) -> None:
         """Take a task out, wherever it is. One that has ended already is nobody's concern."""

@@ -77,8 +77,6 @@ class Engine:
         self._weights = weights
         self._unconditional = unconditional
         self._chunk_tokens = chunk_tokens
-        self._task_ids: list[str | None] = [None] * slots
-        self._drawn: list[int] = [0] * slots
         self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
 
         model = DalleBart(found.config, dtype)
@@ -86,14 +84,34 @@ class Engine:
         self._read_prompt = jax.jit(partial(read_prompt, model))
         self._fill_slot = jax.jit(fill_slot, donate_argnums=0)
         self._draw_picture = jax.jit(partial(draw_picture, VQGANDecoder(found.vqgan_config)))
+        self._create_chunk = partial(decode_chunk, model, codebook_size)
+        self._create_batch = partial(empty_batch, found.config)
+        self._allocate(slots)
+
+    def _allocate(self, slots: int) -> None:
+        """Set up that many free slots, and the programs that advance them, not compiled yet."""
+        self._task_ids: list[str | None] = [None] * slots
+        self._drawn: list[int] = [0] * slots
         self._decode_chunk = {
-            size: jax.jit(
-                partial(decode_chunk, model, codebook_size, size, chunk_tokens), donate_argnums=1
-            )
+            size: jax.jit(partial(self._create_chunk, size, self._chunk_tokens), donate_argnums=1)
             for size in _batch_sizes(slots)
         }
-        empty = self._read_prompt(weights.params, *unconditional)
-        self._batch = jax.jit(partial(empty_batch, found.config, slots))(empty)
+        empty = self._read_prompt(self._weights.params, *self._unconditional)
+        self._batch = jax.jit(partial(self._create_batch, slots))(empty)
+
+    def shrink(self) -> bool:
+        """Halve the batch, after the device ran out of memory; false when one slot is left.
+
+        Every running task loses its slot, and nothing is compiled: call `compile` before the next `admit`.
+        """
+        slots = len(self._task_ids) // 2
+        if slots == 0:
+            return False
+        # Freed first: the new batch may not fit beside the old one.
+        del self._batch
+        self._prompts.clear()
+        self._allocate(slots)
+        return True
 
     @property
     def free_slots(self) -> int:

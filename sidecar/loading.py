@@ -95,10 +95,15 @@ def describe_failure(error: Exception) -> tuple[str, bool]:
             return "config_unsupported", False
         case CheckpointError() | TokenizerError():
             return "checkpoint_invalid", False
-        case jax.errors.JaxRuntimeError() if "RESOURCE_EXHAUSTED" in str(error):
-            return "out_of_memory", True
+        case jax.errors.JaxRuntimeError():
+            return ("out_of_memory" if is_out_of_memory(error) else "device_error"), True
         case _:
             return "engine_error", True
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device had too little memory, which a smaller batch may cure."""
+    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
 class _Phases:

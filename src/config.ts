@@ -10,6 +10,7 @@ import {
   type Settings,
 } from "./config/flags.js";
 import { formatHelp } from "./config/help.js";
+import { listDevices, shareDevices } from "./config/devices.js";
 import { checkValues, readArguments, readEnvironment } from "./config/read.js";
 import { findWeights, type Weights } from "./config/weights.js";
 
@@ -31,6 +32,16 @@ export interface Config {
   readonly queueLimit: number;
   readonly requestTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  /** One for each sidecar: the devices it may see, or null for all. */
+  readonly devices: readonly (string | null)[];
+  readonly supervision: {
+    readonly startLimitMs: number;
+    readonly chunkLimitMs: number;
+    readonly breakerFailureLimit: number;
+    readonly breakerWindowMs: number;
+    readonly breakerPauseMs: number;
+  };
+  readonly quarantineMs: number;
   readonly slots: number;
   readonly chunkTokens: number;
   readonly precision: "auto" | "float32" | "bfloat16";
@@ -91,6 +102,15 @@ function resolveConfig(settings: Settings, version: string, at: Surroundings): C
     queueLimit: settings.queue_limit,
     requestTimeoutMs: settings.request_timeout * 1000,
     drainTimeoutMs: settings.drain_timeout * 1000,
+    devices: shareDevices(settings.sidecars, listDevices(at.env["CUDA_VISIBLE_DEVICES"])),
+    supervision: Object.freeze({
+      startLimitMs: settings.start_timeout * 1000,
+      chunkLimitMs: settings.chunk_timeout * 1000,
+      breakerFailureLimit: settings.breaker_failures,
+      breakerWindowMs: settings.breaker_window * 1000,
+      breakerPauseMs: settings.breaker_pause * 1000,
+    }),
+    quarantineMs: settings.quarantine * 1000,
     slots: settings.slots,
     chunkTokens: settings.chunk_tokens,
     precision: settings.precision,

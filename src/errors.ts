@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   method_not_allowed: entry(405, "invalid_request_error", false, "the path has other methods"),
   body_too_large: entry(413, "invalid_request_error", false, "the body is over the size limit"),
   headers_too_large: entry(431, "invalid_request_error", false, "the headers are over the limit"),
+  prompt_quarantined: entry(422, "invalid_request_error", false, "the prompt ended the sidecar"),
   queue_full: entry(429, "rate_limit_error", true, "too many images are waiting"),
 
   // The server's side: the request was fine.
@@ -35,6 +36,7 @@ export const ERROR_CODES = {
   shutting_down: entry(503, "server_error", true, "the server is stopping"),
   deadline_exceeded: entry(504, "server_error", false, "the request took longer than allowed"),
   sidecar_lost: entry(500, "server_error", true, "the sidecar went away with a task; retried once"),
+  task_returned: entry(503, "server_error", true, "the sidecar gave a task back; it runs again"),
   sidecar_crashed: entry(500, "server_error", false, "the sidecar went away twice with one task"),
   generation_failed: entry(500, "server_error", false, "the sidecar reported that a task failed"),
   internal_error: entry(500, "server_error", true, "a fault of the server itself"),

@@ -13,6 +13,9 @@ import { PictureGenerator } from "./jobs/generator.js";
 import { buildHealth } from "./jobs/health.js";
 import { JobQueue } from "./jobs/queue.js";
 import { createLogger, type Logger } from "./log.js";
+import { Quarantine } from "./jobs/quarantine.js";
+import { createLimits } from "./sidecar/options.js";
+import { SidecarPool } from "./sidecar/pool.js";
 import type { SidecarStatus } from "./sidecar/status.js";
 import { Supervisor } from "./sidecar/supervisor.js";
 
@@ -30,7 +33,7 @@ const SIGNAL_EXIT_CODE = { SIGINT: 130, SIGTERM: 143 } as const;
 interface Parts {
   readonly config: Config;
   readonly log: Logger;
-  readonly supervisor: Supervisor;
+  readonly pool: SidecarPool;
   readonly admission: Admission;
   readonly queue: JobQueue;
   readonly server: HttpServer;
@@ -58,15 +61,16 @@ async function serve(config: Config): Promise<void> {
   log.info({ host: config.host, port }, "Listening; /ready tells when the model is loaded");
   followSidecar(parts, port);
   handleSignals(parts);
-  parts.supervisor.start();
+  parts.pool.start();
 }
 
 function buildParts(config: Config, log: Logger): Parts {
   const startedAtMs = Date.now();
-  const supervisor = createSupervisor(config, log);
-  const admission = new Admission(supervisor);
+  const pool = createPool(config, log);
+  const admission = new Admission(pool);
   const queue = new JobQueue({
-    runner: supervisor,
+    runner: pool,
+    quarantine: new Quarantine({ durationMs: config.quarantineMs }),
     queueLimit: config.queueLimit,
     refusal: () => admission.refusal(),
   });
@@ -84,7 +88,7 @@ function buildParts(config: Config, log: Logger): Parts {
     generator,
     format: IMAGE_FORMAT[config.imgFormat],
     models: new ModelCatalogue(config.modelVersion, startedAtMs),
-    limits: () => supervisor.status().ready?.sampling.limits ?? LOOSE_LIMITS,
+    limits: () => pool.status().ready?.sampling.limits ?? LOOSE_LIMITS,
     unreadiness,
     health: () =>
       buildHealth({
@@ -92,42 +96,50 @@ function buildParts(config: Config, log: Logger): Parts {
         modelVersion: config.modelVersion,
         startedAtMs,
         isStopping: admission.isStopping,
-        sidecar: supervisor.status(),
+        sidecar: pool.status(),
+        sidecars: pool.statuses(),
         queue: queue.report(),
         saving: store?.report() ?? null,
         refusal: unreadiness(),
       }),
   });
-  return { config, log, supervisor, admission, queue, server: createHttpServer(app) };
+  return { config, log, pool, admission, queue, server: createHttpServer(app) };
 }
 
-function createSupervisor(config: Config, log: Logger): Supervisor {
+function createPool(config: Config, log: Logger): SidecarPool {
   const { modelVersion, checkpoint, vqgan, slots, chunkTokens, precision, cacheDir } = config;
-  return new Supervisor({
-    program: { command: config.python, args: ["-m", "sidecar"], cwd: config.packageRoot, env: {} },
-    config: { modelVersion, checkpoint, vqgan, slots, chunkTokens, precision, cacheDir },
-    log: log.child({ part: "sidecar" }),
+  const members = config.devices.map((device, index) => {
+    const env = device === null ? {} : { CUDA_VISIBLE_DEVICES: device };
+    return new Supervisor({
+      index,
+      program: { command: config.python, args: ["-m", "sidecar"], cwd: config.packageRoot, env },
+      config: { modelVersion, checkpoint, vqgan, slots, chunkTokens, precision, cacheDir },
+      limits: createLimits(config.supervision),
+      log: log.child({ part: "sidecar" }),
+    });
   });
+  return new SidecarPool(members);
 }
 
 /** Tells the log about the first READY, and ends waiting requests when no sidecar can come. */
-function followSidecar({ supervisor, admission, queue, log, config }: Parts, port: number): void {
+function followSidecar({ pool, admission, queue, log, config }: Parts, port: number): void {
   let wasReady = false;
-  supervisor.onStatus((status: SidecarStatus) => {
+  pool.onStatus((status: SidecarStatus) => {
     if (status.state === "ready" && !wasReady) {
       wasReady = true;
       log.info({ host: config.host, port }, "--> DALL-E Server is up and running!");
     }
-    const problem = status.state === "failed" ? admission.unreadiness() : null;
+    const isHopeless = status.state === "failed" || status.breaker.failedTrials > 0;
+    const problem = isHopeless ? admission.refusal() : null;
     if (problem !== null) queue.failAll(problem);
   });
 }
 
 /** The first signal stops in order; a second one, or a fault of the server, stops at once. */
 function handleSignals(parts: Parts): void {
-  const { log, supervisor, admission } = parts;
+  const { config, log, pool, admission } = parts;
   const stopAtOnce = (exitCode: number) => {
-    supervisor.kill();
+    pool.kill();
     process.exit(exitCode);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -144,6 +156,11 @@ function handleSignals(parts: Parts): void {
       });
     });
   }
+  process.on("SIGHUP", () => {
+    // The end of a terminal is no wish for another sidecar.
+    if (process.stdout.isTTY) process.kill(process.pid, "SIGTERM");
+    else void pool.restart({ drainMs: config.drainTimeoutMs });
+  });
   const die = (error: unknown) => {
     log.fatal({ err: error }, "The server made a mistake that it cannot continue after");
     stopAtOnce(1);
@@ -152,11 +169,8 @@ function handleSignals(parts: Parts): void {
   process.on("unhandledRejection", die);
 }
 
-async function stop({ config, admission, queue, supervisor, server }: Parts): Promise<void> {
+async function stop({ config, admission, queue, pool, server }: Parts): Promise<void> {
   admission.stop();
   await queue.drain(config.drainTimeoutMs);
-  await Promise.all([
-    server.close(ANSWER_GRACE_MS),
-    supervisor.stop({ drainMs: SIDECAR_GOODBYE_MS }),
-  ]);
+  await Promise.all([server.close(ANSWER_GRACE_MS), pool.stop({ drainMs: SIDECAR_GOODBYE_MS })]);
 }

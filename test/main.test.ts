@@ -1,7 +1,7 @@
 import { readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { ServerProcess, runServer } from "./support/server-process.js";
+import { ServerProcess, runServer, type Health } from "./support/server-process.js";
 
 let server: ServerProcess | null = null;
 afterEach(async () => {
@@ -31,12 +31,13 @@ describe("starting", () => {
     const response = await running.post({ text: "a red circle", num_images: 3 });
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({ generatedImages: { length: 3 } });
+    // The answer may be here before the line.
+    await running.untilLogged("Created 3 images from text prompt [a red circle]");
     expect(running.messages).toEqual(
       expect.arrayContaining([
         "--> Starting DALL-E Server",
         "--> Model selected - DALL-E Custom",
         "--> DALL-E Server is up and running!",
-        "Created 3 images from text prompt [a red circle]",
       ]),
     );
   });
@@ -69,6 +70,63 @@ describe("a sidecar that is killed during a request", () => {
     expect(await response.json()).toMatchObject({ seeds: [5, 6] });
     expect((await held.health()).sidecar.generation).toBe(2);
     expect((await held.post({ text: "next" })).status).toBe(200);
+  });
+});
+
+describe("SIGHUP", () => {
+  test("starts every sidecar anew while requests are served, and ends nothing", async () => {
+    const running = await start("", "--sidecars", "2");
+    await running.untilHealth(({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
+
+    running.kill("SIGHUP");
+
+    const isRenewed = ({ sidecars }: Health) =>
+      sidecars.every(({ generation, state }) => generation === 2 && state === "ready");
+    const over = new AbortController();
+    const renewed = running.untilHealth(isRenewed).finally(() => {
+      over.abort();
+    });
+    const statuses = new Set<number>();
+    while (!over.signal.aborted)
+      statuses.add((await running.post({ text: "a", num_images: 2 })).status);
+    await renewed;
+    expect([...statuses]).toEqual([200]);
+    running.kill("SIGTERM");
+    expect(await running.exited).toBe(0);
+    expect(await readdir(running.folder)).toEqual(["python"]);
+  });
+
+  test("tries at once what would have waited", async () => {
+    const running = await start("--mode exit-0", "--breaker_failures", "1");
+    const { reason } = await running.untilHealth(({ sidecar }) => sidecar.generation === 1);
+    expect(reason).not.toBeNull();
+    await running.untilHealth(({ sidecar }) => sidecar.breaker.state === "open");
+    const refused = await running.post({ text: "a" });
+    expect(refused.status).toBe(503);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(30);
+
+    running.kill("SIGHUP");
+
+    await running.untilHealth(({ sidecar }) => sidecar.generation === 2);
+  });
+});
+
+describe("a prompt that ends every sidecar that reads it", () => {
+  test("is answered with an error that says so, then refused, and harms no other", async () => {
+    const running = await start("--mode poison", "--sidecars", "2");
+    await running.untilReady();
+    const good = Array.from({ length: 5 }, () => running.post({ text: "good", num_images: 4 }));
+
+    const bad = await running.post({ text: "poison" });
+
+    expect(bad.status).toBe(500);
+    expect(bad.headers.get("x-should-retry")).toBe("false");
+    expect(await bad.json()).toMatchObject({ error: { code: "sidecar_crashed" } });
+    expect((await Promise.all(good)).map(({ status }) => status)).toEqual(Array(5).fill(200));
+    const again = await running.post({ text: "poison" });
+    expect(again.status).toBe(422);
+    expect(again.headers.get("x-should-retry")).toBe("false");
+    expect(await again.json()).toMatchObject({ error: { code: "prompt_quarantined" } });
   });
 });
 

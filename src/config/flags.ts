@@ -97,6 +97,42 @@ export const settingsSchema = z.object({
     about: "time for running requests when the server is told to stop",
     default: "60",
   }),
+  sidecars: integerText(1, 64).nullable().register(flagDocs, {
+    placeholder: "COUNT",
+    about: "sidecars, each with a copy of the model",
+    default: null,
+    defaultText: "one for each NVIDIA device, else 1",
+  }),
+  start_timeout: integerText(1, 86_400).register(flagDocs, {
+    placeholder: "SECONDS",
+    about: "longest start of a sidecar: reading, compiling, warming up",
+    default: "3600",
+  }),
+  chunk_timeout: integerText(1, 86_400).register(flagDocs, {
+    placeholder: "SECONDS",
+    about: "longest time between two steps of a sidecar that makes images",
+    default: "300",
+  }),
+  breaker_failures: integerText(1, 1_000).register(flagDocs, {
+    placeholder: "COUNT",
+    about: "failures of a sidecar within the breaker window that stop its restarts",
+    default: "5",
+  }),
+  breaker_window: integerText(1, 86_400).register(flagDocs, {
+    placeholder: "SECONDS",
+    about: "how long a failure counts",
+    default: "600",
+  }),
+  breaker_pause: integerText(1, 86_400).register(flagDocs, {
+    placeholder: "SECONDS",
+    about: "from the stop of the restarts to the next trial",
+    default: "60",
+  }),
+  quarantine: integerText(0, 604_800).register(flagDocs, {
+    placeholder: "SECONDS",
+    about: "how long a prompt is refused that ended its sidecar twice; 0 = not at all",
+    default: "600",
+  }),
   slots: integerText(1, 256).register(flagDocs, {
     placeholder: "COUNT",
     about: "images that the sidecar decodes at the same time",

@@ -47,7 +47,9 @@ export class Admission {
     const problem = this.unreadiness();
     if (problem === null || !this.#wasReady || this.#isStopping) return problem;
     const status = this.#sidecar.status();
-    if (status.state === "starting" || status.state === "loading") return null;
+    if (status.breaker.state !== "closed") return problem;
+    // A restart that was asked for drains first.
+    if (["starting", "loading", "draining"].includes(status.state)) return null;
     const waitMs = (status.nextTryAt ?? 0) - Date.now();
     return status.state === "backing_off" && waitMs <= MAX_PATIENCE_MS ? null : problem;
   }
@@ -62,16 +64,20 @@ export class Admission {
 
 function describeNotReady(status: SidecarStatus): AppError {
   switch (status.state) {
+    case "draining":
+      return new AppError("not_ready", "The sidecar is about to be started anew.", {
+        retryAfterS: LOADING_RETRY_AFTER_S,
+      });
     case "failed":
     case "stopped":
-    case "draining":
       return new AppError("not_ready", `The model cannot be served: ${describeFailure(status)}.`, {
         retryAfterS: MAX_RETRY_AFTER_S,
       });
     case "backing_off": {
       const waitS = Math.ceil(((status.nextTryAt ?? Date.now()) - Date.now()) / 1000);
       const retryAfterS = Math.min(MAX_RETRY_AFTER_S, Math.max(1, waitS + RESTART_RETRY_AFTER_S));
-      const message = `The model is not loaded: ${describeFailure(status)}. The next try is in ${Math.max(0, waitS)} s.`;
+      const breaker = status.breaker.state === "open" ? " too often" : "";
+      const message = `The model is not loaded: ${describeFailure(status, breaker)}. The next try is in ${Math.max(0, waitS)} s.`;
       return new AppError("not_ready", message, { retryAfterS });
     }
     default:
@@ -89,9 +95,9 @@ function describePhase({ phase }: SidecarStatus): string {
     : ` (${name})`;
 }
 
-function describeFailure(status: SidecarStatus): string {
+function describeFailure(status: SidecarStatus, howOften = ""): string {
   if (status.state !== "failed" && status.state !== "backing_off") return "the sidecar is stopping";
   return status.lastFailure === null
     ? "the sidecar stopped"
-    : "the sidecar stopped; /health_check and the log say why";
+    : `the sidecar stopped${howOften}; /health_check and the log say why`;
 }

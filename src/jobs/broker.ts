@@ -32,6 +32,10 @@ export interface QueueReport {
   readonly runningImages: number;
   readonly finishedImages: number;
   readonly retriedImages: number;
+  /** Images whose making ended the sidecar too often. */
+  readonly poisonousImages: number;
+  /** Prompts that are refused for a time because of that. */
+  readonly quarantinedPrompts: number;
   readonly completedJobs: number;
   readonly failedJobs: number;
   readonly cancelledJobs: number;

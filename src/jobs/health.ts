@@ -8,7 +8,10 @@ export interface HealthSources {
   readonly modelVersion: string;
   readonly startedAtMs: number;
   readonly isStopping: boolean;
+  /** The sidecar that serves best. */
   readonly sidecar: SidecarStatus;
+  /** All of them, that one too. */
+  readonly sidecars: readonly SidecarStatus[];
   readonly queue: QueueReport;
   /** Null when saving to disk is off. */
   readonly saving: { readonly savedCount: number; readonly failedCount: number } | null;
@@ -28,6 +31,7 @@ export interface HealthReport {
   readonly version: string;
   readonly uptimeSeconds: number;
   readonly sidecar: SidecarHealth;
+  readonly sidecars: readonly SidecarHealth[];
   readonly queue: QueueReport;
   readonly saving: HealthSources["saving"];
 }
@@ -35,7 +39,17 @@ export interface HealthReport {
 /** What may be told to everybody of a {@link SidecarStatus}: no folders, no log lines. */
 export type SidecarHealth = Pick<
   SidecarStatus,
-  "state" | "generation" | "pid" | "restarts" | "phase" | "running" | "beatAgeMs" | "rssBytes"
+  | "index"
+  | "state"
+  | "generation"
+  | "pid"
+  | "restarts"
+  | "breaker"
+  | "phase"
+  | "running"
+  | "beatAgeMs"
+  | "rssBytes"
+  | "droppedFrames"
 > & {
   readonly since: string;
   readonly lastFailure: {
@@ -62,6 +76,7 @@ export function buildHealth(sources: HealthSources): HealthReport {
     version: sources.version,
     uptimeSeconds: Math.floor((Date.now() - sources.startedAtMs) / 1000),
     sidecar: describeSidecar(sidecar),
+    sidecars: sources.sidecars.map(describeSidecar),
     queue,
     saving: sources.saving,
   };
@@ -70,11 +85,14 @@ export function buildHealth(sources: HealthSources): HealthReport {
 function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
   const { ready } = sidecar;
   return {
+    index: sidecar.index,
     state: sidecar.state,
     since: new Date(sidecar.since).toISOString(),
     generation: sidecar.generation,
     pid: sidecar.pid,
     restarts: sidecar.restarts,
+    breaker: sidecar.breaker,
+    droppedFrames: sidecar.droppedFrames,
     phase: sidecar.phase,
     running: sidecar.running,
     beatAgeMs: sidecar.beatAgeMs,

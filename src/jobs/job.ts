@@ -27,6 +27,9 @@ export class Job implements JobHandle {
   readonly #spec: JobSpec;
   readonly #onImage: SubmitOptions["onImage"];
   readonly #waiting: number[];
+  /** Tasks that the sidecar died with; each runs alone, so that the culprit is found. */
+  readonly #suspects: number[] = [];
+  readonly #deaths = new Map<number, number>();
   readonly #running = new Map<number, AbortController>();
   readonly #attempts: number[];
   readonly #endsAtMs: number;
@@ -65,14 +68,23 @@ export class Job implements JobHandle {
   }
 
   get waitingCount(): number {
-    return this.#waiting.length;
+    return this.#waiting.length + this.#suspects.length;
+  }
+
+  /** Whether a task waits that may run beside others. */
+  get hasFreshTask(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  get hasSuspect(): boolean {
+    return this.#suspects.length > 0;
   }
 
   get runningCount(): number {
     return this.#running.size;
   }
 
-  /** Whether the next waiting task was lost before; such tasks do not wait for their turn again. */
+  /** Whether the next waiting task was given back before; such tasks do not wait for their turn again. */
   get isRetryNext(): boolean {
     const [next] = this.#waiting;
     return next !== undefined && (this.#attempts[next] ?? 0) > 0;
@@ -87,9 +99,17 @@ export class Job implements JobHandle {
     return this.#spec.seeds[index] ?? 0;
   }
 
-  /** Takes the next waiting task, or null when none waits. */
+  /** Takes the next waiting task that is no suspect, or null when none waits. */
   takeTask(): TakenTask | null {
-    const index = this.#waiting.shift();
+    return this.#take(this.#waiting.shift());
+  }
+
+  /** Takes the next task that has to run alone, or null when none waits. */
+  takeSuspect(): TakenTask | null {
+    return this.#take(this.#suspects.shift());
+  }
+
+  #take(index: number | undefined): TakenTask | null {
     if (index === undefined) return null;
     const controller = new AbortController();
     const attempt = (this.#attempts[index] ?? 0) + 1;
@@ -98,11 +118,25 @@ export class Job implements JobHandle {
     return { index, taskId: `${this.id}/${index}`, attempt, signal: controller.signal };
   }
 
-  /** Puts a task that was lost back at the front. */
+  /** Puts a task that did not end, through no fault of its own, back at the front. */
   returnTask(index: number): void {
     this.#running.delete(index);
     this.#waiting.push(index);
     this.#waiting.sort((left, right) => left - right);
+  }
+
+  /** Counts that the sidecar died with a running task; returns how often that was so by now. */
+  countDeath(index: number): number {
+    const deathCount = (this.#deaths.get(index) ?? 0) + 1;
+    this.#deaths.set(index, deathCount);
+    return deathCount;
+  }
+
+  /** Makes a running task wait for a sidecar of its own. */
+  suspectTask(index: number): void {
+    this.#running.delete(index);
+    this.#suspects.push(index);
+    this.#suspects.sort((left, right) => left - right);
   }
 
   /** Takes the picture of a task; the last one completes the job. */
@@ -122,6 +156,7 @@ export class Job implements JobHandle {
     this.#state = error === null ? "completed" : "failed";
     this.#release();
     this.#waiting.length = 0;
+    this.#suspects.length = 0;
     for (const controller of this.#running.values()) controller.abort(error);
     this.#running.clear();
     if (error === null) this.#resolve();

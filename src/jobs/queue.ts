@@ -3,8 +3,10 @@ import type { TaskRunner } from "../sidecar/task.js";
 import type { Broker, JobHandle, JobSpec, QueueReport, SubmitOptions } from "./broker.js";
 import { Job, type TakenTask } from "./job.js";
 import { Pace } from "./pace.js";
+import { Quarantine } from "./quarantine.js";
 
-const MAX_ATTEMPTS = 2;
+/** A task that the sidecar died with so often is the reason, unless told otherwise. */
+const DEFAULT_DEATH_LIMIT = 2;
 
 export interface JobQueueOptions {
   readonly runner: TaskRunner;
@@ -12,26 +14,36 @@ export interface JobQueueOptions {
   readonly queueLimit: number;
   /** Why no new work is taken now, or null when it is. */
   readonly refusal: () => AppError | null;
+  /** Where the prompts of tasks go that end the sidecar; none is refused unless given. */
+  readonly quarantine?: Quarantine;
+  readonly deathLimit?: number;
 }
 
 /**
  * The bounded queue between requests and the sidecar.
  *
  * Jobs take turns: each gives one task, then goes to the end of the line, so a request for one image
- * never waits for all of a request for a hundred. A task whose sidecar is lost goes back to the front
- * with the same seed, once. A task that fails for another reason fails its job.
+ * never waits for all of a request for a hundred. A task whose sidecar died is a suspect: it runs once
+ * more, with the same seed and before all others, in a sidecar that has nothing else to do. If that
+ * dies too, its job fails and its prompt is refused for a time; its neighbours are proved innocent.
+ * A task that fails for another reason fails its job.
  */
 export class JobQueue implements Broker {
   readonly #runner: TaskRunner;
   readonly #limit: number;
   readonly #refusal: () => AppError | null;
+  readonly #quarantine: Quarantine;
+  readonly #deathLimit: number;
   readonly #open = new Set<Job>();
   /** Open jobs with waiting tasks; the first gives the next task. */
   readonly #line: Job[] = [];
+  /** Open jobs with suspects. */
+  readonly #suspectLine: Job[] = [];
   readonly #pace = new Pace();
   readonly #counts = {
     finished: 0,
     retried: 0,
+    poisonous: 0,
     completed: 0,
     failed: 0,
     cancelled: 0,
@@ -43,13 +55,15 @@ export class JobQueue implements Broker {
     this.#runner = options.runner;
     this.#limit = options.queueLimit;
     this.#refusal = options.refusal;
+    this.#quarantine = options.quarantine ?? new Quarantine({ durationMs: 0 });
+    this.#deathLimit = options.deathLimit ?? DEFAULT_DEATH_LIMIT;
     this.#runner.onCredit(() => {
       this.#pump();
     });
   }
 
   submit(spec: JobSpec, options: SubmitOptions): JobHandle {
-    this.#admit(spec.seeds.length);
+    this.#admit(spec);
     if (options.signal?.aborted === true) throw new AppError("cancelled", "The caller went away.");
     const job = new Job(spec, options, (settled, error) => {
       this.#forget(settled, error);
@@ -69,6 +83,8 @@ export class JobQueue implements Broker {
       runningImages: jobs.reduce((sum, job) => sum + job.runningCount, 0),
       finishedImages: this.#counts.finished,
       retriedImages: this.#counts.retried,
+      poisonousImages: this.#counts.poisonous,
+      quarantinedPrompts: this.#quarantine.size,
       completedJobs: this.#counts.completed,
       failedJobs: this.#counts.failed,
       cancelledJobs: this.#counts.cancelled,
@@ -107,26 +123,39 @@ export class JobQueue implements Broker {
     clearTimeout(timer);
   }
 
-  #admit(imageCount: number): void {
-    const refusal = this.#refusal() ?? this.describeFull(imageCount);
+  #admit({ prompt, seeds }: JobSpec): void {
+    const refusal =
+      this.#refusal() ?? this.#quarantine.refusal(prompt) ?? this.describeFull(seeds.length);
     if (refusal === null) return;
     this.#counts.rejected += 1;
     throw refusal;
   }
 
-  /** Starts waiting tasks while the runner has credits. */
+  /** Starts waiting tasks while the runner has credits, suspects first. */
   #pump(): void {
+    this.#pumpSuspects();
     while (this.#runner.freeCredits() > 0) {
       const job = this.#line.shift();
       if (job === undefined) return;
       const task = job.takeTask();
       if (job.isRetryNext) this.#line.unshift(job);
-      else if (job.waitingCount > 0) this.#line.push(job);
-      if (task !== null) void this.#runTask(job, task);
+      else if (job.hasFreshTask) this.#line.push(job);
+      if (task !== null) void this.#runTask(job, task, false);
     }
   }
 
-  async #runTask(job: Job, task: TakenTask): Promise<void> {
+  #pumpSuspects(): void {
+    this.#runner.isolate(this.#suspectLine.length > 0);
+    while (this.#suspectLine.length > 0 && this.#runner.canRunAlone()) {
+      const [job] = this.#suspectLine;
+      const task = job?.takeSuspect() ?? null;
+      if (job?.hasSuspect !== true) this.#suspectLine.shift();
+      if (job !== undefined && task !== null) void this.#runTask(job, task, true);
+    }
+    this.#runner.isolate(this.#suspectLine.length > 0);
+  }
+
+  async #runTask(job: Job, task: TakenTask, isAlone: boolean): Promise<void> {
     const startedMs = performance.now();
     try {
       const image = await this.#runner.run(
@@ -138,7 +167,7 @@ export class JobQueue implements Broker {
           sampling: job.sampling,
           deadlineInMs: job.remainingMs(),
         },
-        { signal: task.signal },
+        { signal: task.signal, isAlone },
       );
       if (job.state === "open") {
         this.#pace.add(performance.now() - startedMs, this.report().runningImages);
@@ -152,22 +181,37 @@ export class JobQueue implements Broker {
   }
 
   #handleFailure(job: Job, task: TakenTask, error: unknown): void {
-    if (!hasCode(error, "sidecar_lost")) {
-      job.fail(toTaskError(error));
-    } else if (task.attempt < MAX_ATTEMPTS) {
+    if (hasCode(error, "task_returned")) {
       this.#counts.retried += 1;
       job.returnTask(task.index);
-      this.#removeFromLine(job);
+      remove(this.#line, job);
       this.#line.unshift(job);
+    } else if (!hasCode(error, "sidecar_lost")) {
+      job.fail(toTaskError(error));
+    } else if (job.countDeath(task.index) < this.#deathLimit) {
+      this.#counts.retried += 1;
+      job.suspectTask(task.index);
+      if (!this.#suspectLine.includes(job)) this.#suspectLine.push(job);
     } else {
-      const message = `The sidecar stopped ${MAX_ATTEMPTS} times while it made image ${task.index + 1} of this request. The same request is likely to fail again.`;
-      job.fail(new AppError("sidecar_crashed", message, { cause: error }));
+      this.#condemn(job, task, error);
     }
+  }
+
+  /** Ends the job of a task that ends the sidecar, and every other job of the same prompt. */
+  #condemn(job: Job, task: TakenTask, cause: AppError): void {
+    this.#counts.poisonous += 1;
+    this.#quarantine.add(job.prompt);
+    const message = `The sidecar died ${this.#deathLimit} times while it made image ${task.index + 1} of this request. The same request is likely to fail again.`;
+    job.fail(new AppError("sidecar_crashed", message, { cause }));
+    const refusal = this.#quarantine.refusal(job.prompt);
+    if (refusal === null) return;
+    for (const other of [...this.#open]) if (other.prompt === job.prompt) other.fail(refusal);
   }
 
   #forget(job: Job, error: AppError | null): void {
     this.#open.delete(job);
-    this.#removeFromLine(job);
+    remove(this.#line, job);
+    remove(this.#suspectLine, job);
     if (error === null) this.#counts.completed += 1;
     else if (error.code === "cancelled") this.#counts.cancelled += 1;
     else this.#counts.failed += 1;
@@ -176,11 +220,11 @@ export class JobQueue implements Broker {
     this.#onIdle = [];
     for (const resolve of waiters) resolve();
   }
+}
 
-  #removeFromLine(job: Job): void {
-    const position = this.#line.indexOf(job);
-    if (position !== -1) this.#line.splice(position, 1);
-  }
+function remove(line: Job[], job: Job): void {
+  const position = line.indexOf(job);
+  if (position !== -1) line.splice(position, 1);
 }
 
 function toTaskError(error: unknown): AppError {

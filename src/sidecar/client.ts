@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { AppError } from "../errors.js";
+import { describeError, type AppError } from "../errors.js";
 import {
   decodeUp,
   ProtocolError,
@@ -16,6 +16,9 @@ import {
 import { createFailure, createReportedFailure, type Failure } from "./failure.js";
 import type { RunOptions, Task, TaskImage } from "./task.js";
 import { TaskTable } from "./task-table.js";
+
+/** How long the exit of a sidecar that cannot be reached may take to be noticed. */
+const UNREACHABLE_GRACE_MS = 200;
 
 /** What a client tells the one who owns it. */
 export interface ClientEvents {
@@ -59,6 +62,9 @@ export class SidecarClient {
       send: options.send,
       acceptLimitMs: options.acceptLimitMs,
       onFreed: options.events.onFreed,
+      onUnreachable: (error) => {
+        this.#noteUnreachable(error);
+      },
       onOverdue: ({ taskId }) => {
         const limit = `${options.acceptLimitMs} ms`;
         this.#fail(
@@ -198,6 +204,17 @@ export class SidecarClient {
     if (failed.fatal) {
       this.#fail(createReportedFailure(failed.code, `${failed.code}: ${failed.message}`));
     }
+  }
+
+  /** Mostly its exit is about to be told, which says more; so the failure comes a little later. */
+  #noteUnreachable(error: unknown): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    const message = `a task did not reach the sidecar: ${describeError(error)}`;
+    const fail = () => {
+      this.#fail(createFailure("unreachable", message));
+    };
+    setTimeout(fail, UNREACHABLE_GRACE_MS).unref();
   }
 
   #drop(isWanted: boolean): void {

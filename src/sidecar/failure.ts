@@ -1,3 +1,5 @@
+import { AppError } from "../errors.js";
+
 /** Why a sidecar ended, or was ended. */
 export interface Failure {
   readonly code: FailureCode | (string & {});
@@ -17,6 +19,7 @@ export type FailureCode =
   | "silent"
   | "hung"
   | "accept_timeout"
+  | "unreachable"
   | "handshake_refused"
   | "protocol_error"
   | "version_mismatch"
@@ -69,4 +72,19 @@ export function describeExit(exit: Exit, state: string): Failure {
         `the sidecar was ended by ${exit.signal} while it was ${state}`,
       );
   }
+}
+
+/** What the tasks of a sidecar that died are rejected with. */
+export function createLostError(): AppError {
+  return new AppError("sidecar_lost", "The sidecar ended while it made the image.");
+}
+
+/** What the tasks of a server that stops are rejected with. */
+export function createStopError(): AppError {
+  return new AppError("shutting_down", "The server stopped before the image was made.");
+}
+
+/** What a task is rejected with that the sidecar did not finish, through no fault of the task. */
+export function createReturnError(cause?: unknown): AppError {
+  return new AppError("task_returned", "The sidecar gave the task back.", { cause });
 }

@@ -1,10 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as waitMs } from "node:timers/promises";
-import { AppError } from "../errors.js";
+import type { AppError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { encode, type DownMessage, type SidecarConfig } from "../wire.js";
 import { SidecarClient } from "./client.js";
-import { createFailure, describeExit, type Failure } from "./failure.js";
+import {
+  createFailure,
+  createLostError,
+  createStopError,
+  describeExit,
+  type Failure,
+} from "./failure.js";
 import { Liveness } from "./liveness.js";
 import { createLaunch, type Launch } from "./launch.js";
 import type { SupervisionLimits } from "./options.js";
@@ -18,6 +24,8 @@ const REPORTED_LINE_COUNT = 40;
 const SETTLE_MS = 50;
 
 export interface GenerationOptions {
+  /** Which of several sidecars this is a spawn of. */
+  readonly index: number;
   readonly number: number;
   readonly program: Launch;
   readonly transport: Transport;
@@ -52,7 +60,8 @@ export class Generation {
   #state: GenerationState = "starting";
   /** The first cause wins: what follows is its effect. */
   #failure: Failure | null = null;
-  #isAsked = false;
+  /** Set when it was asked to end. */
+  #leftover: AppError | null = null;
   #readyAtMs: number | null = null;
   #phase: SidecarStatus["phase"] = null;
   #rssBytes: number | null = null;
@@ -61,7 +70,7 @@ export class Generation {
     this.#options = options;
     this.number = options.number;
     const nonce = randomBytes(8).toString("hex");
-    this.identity = `s0-g${options.number}-${nonce}`;
+    this.identity = `s${options.index}-g${options.number}-${nonce}`;
     const token = randomBytes(32).toString("hex");
     this.client = this.#createClient(token);
     this.#liveness = this.#createLiveness();
@@ -100,9 +109,9 @@ export class Generation {
     this.client.receive(frames);
   }
 
-  /** Lets it finish what runs, at most for `drainMs`, then ends it. */
-  async stop(drainMs: number): Promise<void> {
-    this.#isAsked = true;
+  /** Lets it finish what runs, at most for `drainMs`, then ends it; `leftover` ends what is left. */
+  async stop(drainMs: number, leftover: AppError): Promise<void> {
+    this.#leftover ??= leftover;
     const { killGraceMs } = this.#options.limits;
     if (this.#state === "ready") {
       const timer = setTimeout(() => void this.#process.terminate(killGraceMs), drainMs);
@@ -117,7 +126,7 @@ export class Generation {
 
   /** Ends the whole process group at once. */
   kill(): void {
-    this.#isAsked = true;
+    this.#leftover ??= createStopError();
     this.#process.killGroup();
   }
 
@@ -143,7 +152,7 @@ export class Generation {
           this.#readyAtMs = performance.now();
           this.#phase = null;
           this.#liveness.noteReady();
-          this.#stopTimers();
+          this.#timers.forEach(clearTimeout);
           this.#enter("ready");
         },
         onBeat: (beat) => {
@@ -172,9 +181,8 @@ export class Generation {
 
   #createProcess(token: string): SidecarProcess {
     const { program, transport, number: generation, log } = this.#options;
-    const { endpoint } = transport;
-    const { identity } = this;
-    return new SidecarProcess(createLaunch(program, { endpoint, identity, token, generation }), {
+    const introduction = { endpoint: transport.endpoint, identity: this.identity, token };
+    return new SidecarProcess(createLaunch(program, { ...introduction, generation }), {
       onLine: (line) => {
         log.info({ generation }, line);
       },
@@ -204,13 +212,8 @@ export class Generation {
     });
   }
 
-  #stopTimers(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-  }
-
   async #send(message: DownMessage): Promise<void> {
-    const { transport } = this.#options;
-    await transport.send(this.identity, encode(message));
+    await this.#options.transport.send(this.identity, encode(message));
   }
 
   #enter(state: GenerationState): void {
@@ -227,22 +230,17 @@ export class Generation {
   }
 
   #close(): void {
-    this.#stopTimers();
+    this.#timers.forEach(clearTimeout);
     this.#liveness.stop();
-    this.client.close(
-      this.#isAsked
-        ? new AppError("shutting_down", "The server stopped before the image was made.")
-        : new AppError("sidecar_lost", "The sidecar ended while it made the image."),
-    );
+    this.client.close(this.#leftover ?? createLostError());
     if (this.#state !== "ending") this.#enter("ending");
   }
 
   async #waitForEnd(): Promise<GenerationEnd> {
     const exit = await this.#process.exited;
     await waitMs(SETTLE_MS);
-    const failure = this.#isAsked
-      ? this.#failure
-      : (this.#failure ?? describeExit(exit, this.#state));
+    const isAsked = this.#leftover !== null;
+    const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#state));
     this.#close();
     return { failure, lastLines: this.#process.lastLines(REPORTED_LINE_COUNT) };
   }

@@ -18,6 +18,11 @@ export interface SupervisionLimits extends LivenessLimits {
   readonly backoffCapMs: number;
   /** A sidecar that was ready for so long, and made an image, starts the backoff anew. */
   readonly stableMs: number;
+  /** This many failures within the window open the breaker; see Breaker. */
+  readonly breakerFailureLimit: number;
+  readonly breakerWindowMs: number;
+  /** From the opening of the breaker to the next trial. */
+  readonly breakerPauseMs: number;
 }
 
 const MINUTE_MS = 60_000;
@@ -42,7 +47,28 @@ export const DEFAULT_LIMITS: SupervisionLimits = Object.freeze({
   backoffBaseMs: 500,
   backoffCapMs: 30_000,
   stableMs: MINUTE_MS,
+  breakerFailureLimit: 5,
+  breakerWindowMs: 10 * MINUTE_MS,
+  breakerPauseMs: MINUTE_MS,
 });
+
+/** The limits that an operator sets. */
+export interface OperatorLimits extends Pick<
+  SupervisionLimits,
+  "startLimitMs" | "breakerFailureLimit" | "breakerWindowMs" | "breakerPauseMs"
+> {
+  /** The budget of the phase in which images are made. */
+  readonly chunkLimitMs: number;
+}
+
+export function createLimits({ chunkLimitMs, ...limits }: OperatorLimits): SupervisionLimits {
+  const phaseBudgetMs = {
+    ...DEFAULT_LIMITS.phaseBudgetMs,
+    generate: chunkLimitMs,
+    drain: chunkLimitMs,
+  };
+  return { ...DEFAULT_LIMITS, ...limits, phaseBudgetMs };
+}
 
 export interface SupervisorOptions {
   /** How to start the sidecar; `--endpoint` and `--identity` are added to the arguments. */
@@ -51,6 +77,8 @@ export interface SupervisorOptions {
   readonly config: Omit<SidecarConfig, "beatIntervalMs">;
   readonly log: Logger;
   readonly limits?: Partial<SupervisionLimits>;
+  /** Which of several sidecars this is; 0 unless given. */
+  readonly index?: number;
   /** Tasks sent beyond the slots of the sidecar; as many as slots unless given. */
   readonly prefetch?: number;
   /** Where the run folder is made; the temp folder of the system unless given. */

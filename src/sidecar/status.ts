@@ -1,11 +1,12 @@
 import type { Phase, Ready } from "../wire.js";
+import type { BreakerStatus } from "./breaker.js";
 
 /**
  * - `starting`: spawned, has not said HELLO yet
  * - `loading`: greeted; downloads, loads, compiles, warms up
  * - `ready`: takes tasks
  * - `backing_off`: ended; waits for the next try
- * - `draining`: stopping; finishes what runs
+ * - `draining`: stopping, or about to be started anew; finishes what runs
  * - `stopped`: ended on request
  * - `failed`: ended for a reason that a restart would not change
  */
@@ -23,6 +24,8 @@ export interface LastFailure {
 
 /** Everything the rest of the server may know about the sidecar. */
 export interface SidecarStatus {
+  /** Which of several sidecars this is. */
+  readonly index: number;
   readonly state: SidecarState;
   /** When this state began, in epoch milliseconds. */
   readonly since: number;
@@ -34,6 +37,7 @@ export interface SidecarStatus {
   readonly lastFailure: LastFailure | null;
   /** When the next try starts, in epoch milliseconds; null unless `backing_off`. */
   readonly nextTryAt: number | null;
+  readonly breaker: BreakerStatus;
   /** What the running sidecar said of itself; null until it is ready. */
   readonly ready: Ready | null;
   /** Time since the last frame of the sidecar. */
@@ -43,3 +47,13 @@ export interface SidecarStatus {
   /** Frames of strangers and of former generations, and answers to tasks that had ended. */
   readonly droppedFrames: number;
 }
+
+/** The part of the status that is a process, when there is none. */
+export const NO_PROCESS = {
+  pid: null,
+  phase: null,
+  ready: null,
+  beatAgeMs: null,
+  running: 0,
+  rssBytes: null,
+} as const;

@@ -1,12 +1,17 @@
 import { setTimeout as waitMs } from "node:timers/promises";
 import { AppError, describeError } from "../errors.js";
-import { Backoff } from "./backoff.js";
-import type { Failure } from "./failure.js";
-import { Generation, type GenerationEnd } from "./generation.js";
+import { createReturnError, createStopError } from "./failure.js";
+import { Generation } from "./generation.js";
+import { LifeLog, type Spawn } from "./life-log.js";
+import { Listeners } from "./listeners.js";
 import { DEFAULT_LIMITS, type SupervisionLimits, type SupervisorOptions } from "./options.js";
 import { openPost, type Post } from "./post.js";
-import type { LastFailure, SidecarState, SidecarStatus } from "./status.js";
+import { Recovery, type Pause } from "./recovery.js";
+import { NO_PROCESS, type SidecarState, type SidecarStatus } from "./status.js";
 import type { RunOptions, Task, TaskImage, TaskRunner } from "./task.js";
+
+/** The longest timer that Node has. */
+const FOR_EVER_MS = 2 ** 31 - 1;
 
 /**
  * Keeps one sidecar running: starts it, watches it, starts it again when it ends, gives up when that
@@ -17,28 +22,31 @@ import type { RunOptions, Task, TaskImage, TaskRunner } from "./task.js";
 export class Supervisor implements TaskRunner {
   readonly #options: SupervisorOptions;
   readonly #limits: SupervisionLimits;
-  readonly #backoff: Backoff;
-  readonly #statusListeners = new Set<(status: SidecarStatus) => void>();
-  readonly #creditListeners = new Set<() => void>();
+  readonly #life: LifeLog;
+  readonly #recovery: Recovery;
+  readonly #statusListeners = new Listeners<SidecarStatus>();
+  readonly #creditListeners = new Listeners<undefined>();
   readonly #stopping = new AbortController();
+  /** Aborted to end a wait early. */
+  #waking = new AbortController();
   #post: Post | null = null;
   #generation: Generation | null = null;
   #done: Promise<void> | null = null;
+  #proofTimer: NodeJS.Timeout | undefined;
   #state: SidecarState = "starting";
   #since = Date.now();
   #generationCount = 0;
   #droppedCount = 0;
-  #lastFailure: LastFailure | null = null;
+  #isIsolating = false;
+  /** Whether the task that runs has to have the sidecar for itself. */
+  #isLone = false;
   #nextTryAt: number | null = null;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#backoff = new Backoff({
-      baseMs: this.#limits.backoffBaseMs,
-      capMs: this.#limits.backoffCapMs,
-      ...(options.random === undefined ? {} : { random: options.random }),
-    });
+    this.#life = new LifeLog(options.log);
+    this.#recovery = new Recovery(this.#limits, this.#life, options.random);
   }
 
   /** Starts the sidecar; what becomes of it is told by `status` and `onStatus`. */
@@ -50,44 +58,66 @@ export class Supervisor implements TaskRunner {
   status(): SidecarStatus {
     const generation = this.#generation;
     return {
+      index: this.#options.index ?? 0,
       state: this.#state,
       since: this.#since,
       generation: this.#generationCount,
       restarts: Math.max(0, this.#generationCount - 1),
-      lastFailure: this.#lastFailure,
+      lastFailure: this.#recovery.lastFailure,
       nextTryAt: this.#nextTryAt,
+      breaker: this.#recovery.breaker(),
       droppedFrames: this.#droppedCount + (generation?.client.droppedCount ?? 0),
-      ...(generation?.describe() ?? {
-        pid: null,
-        phase: null,
-        ready: null,
-        beatAgeMs: null,
-        running: 0,
-        rssBytes: null,
-      }),
+      ...(generation?.describe() ?? NO_PROCESS),
     };
   }
 
   /** Calls `listener` after each change of the state or the phase; returns what removes it. */
   onStatus(listener: (status: SidecarStatus) => void): () => void {
-    this.#statusListeners.add(listener);
-    return () => this.#statusListeners.delete(listener);
+    return this.#statusListeners.add(listener);
   }
 
   onCredit(listener: () => void): () => void {
-    this.#creditListeners.add(listener);
-    return () => this.#creditListeners.delete(listener);
+    return this.#creditListeners.add(listener);
   }
 
   freeCredits(): number {
-    return this.#state === "ready" ? (this.#generation?.client.freeCredits() ?? 0) : 0;
+    return this.#isIsolating || this.#isLone ? 0 : this.#credits();
+  }
+
+  canRunAlone(): boolean {
+    return this.#credits() > 0 && this.#generation?.client.runningCount === 0;
+  }
+
+  isolate(isWanted: boolean): void {
+    if (this.#isIsolating === isWanted) return;
+    this.#isIsolating = isWanted;
+    if (!isWanted) this.#creditListeners.tell(undefined);
   }
 
   run(task: Task, options: RunOptions): Promise<TaskImage> {
-    if (this.#generation === null || this.freeCredits() === 0) {
+    const isFree = options.isAlone === true ? this.canRunAlone() : this.freeCredits() > 0;
+    if (this.#generation === null || !isFree) {
       return Promise.reject(new AppError("not_ready", "The sidecar takes no task now."));
     }
-    return this.#generation.client.run(task, options);
+    const image = this.#generation.client.run(task, options);
+    if (options.isAlone === true) this.#isLone = true;
+    return image;
+  }
+
+  /** What it could take if nothing were kept apart. */
+  #credits(): number {
+    return this.#state === "ready" ? (this.#generation?.client.freeCredits() ?? 0) : 0;
+  }
+
+  /** Ends the sidecar as `stop` does, or the wait for the next one; another starts then. */
+  async restart({ drainMs }: { readonly drainMs: number }): Promise<void> {
+    if (this.#isStopping()) return;
+    this.#life.restartAsked(this.#spawn());
+    this.#waking.abort();
+    const generation = this.#generation;
+    if (generation === null) return;
+    this.#enter("draining");
+    await generation.stop(drainMs, createReturnError());
   }
 
   /**
@@ -95,10 +125,11 @@ export class Supervisor implements TaskRunner {
    * socket or folder of it is left. A second call waits for the first.
    */
   async stop({ drainMs }: { readonly drainMs: number }): Promise<void> {
-    if (!this.#stopping.signal.aborted) {
+    if (!this.#isStopping()) {
       this.#stopping.abort();
+      this.#waking.abort();
       if (this.#state !== "failed") this.#enter("draining");
-      await this.#generation?.stop(drainMs);
+      await this.#generation?.stop(drainMs, createStopError());
     }
     await this.#done;
     this.#enter("stopped");
@@ -107,6 +138,7 @@ export class Supervisor implements TaskRunner {
   /** Ends the sidecar at once, without a promise: for the last moment of a process. */
   kill(): void {
     this.#stopping.abort();
+    this.#waking.abort();
     this.#generation?.kill();
     this.#post?.removeNow();
     this.#enter("stopped");
@@ -115,26 +147,41 @@ export class Supervisor implements TaskRunner {
   async #supervise(): Promise<void> {
     try {
       this.#post = await openPost(this.#options.runFolderParent, (peer, frames) => {
-        this.#receive(peer, frames);
+        if (peer === this.#generation?.identity) this.#generation.receive(frames);
+        else this.#droppedCount += 1;
       });
-      await this.#keepRunning(this.#post);
+      while (!this.#isStopping()) await this.#wait(await this.#runGeneration(this.#post));
     } catch (error) {
       // The folder, the socket or the start itself: none of them goes away by trying again.
-      this.#giveUp({ code: "start_failed", message: describeError(error), isPermanent: true }, []);
+      const failure = { code: "start_failed", message: describeError(error), isPermanent: true };
+      this.#recovery.judge({ failure, lastLines: [] }, this.#spawn());
+      if (!this.#isStopping()) this.#enter("failed");
     }
     await this.#post?.close();
   }
 
-  async #keepRunning(post: Post): Promise<void> {
-    while (!this.#isStopping()) {
-      const end = await this.#runGeneration(post);
-      if (end.failure !== null && !(await this.#recover(end.failure, end.lastLines))) return;
-    }
+  /** Resolves when the spawn has ended, with the time to wait before the next. */
+  async #runGeneration(post: Post): Promise<Pause> {
+    this.#generationCount += 1;
+    this.#waking = new AbortController();
+    this.#recovery.noteStart();
+    const generation = this.#createGeneration(post);
+    this.#generation = generation;
+    this.#life.started(this.#spawn());
+    this.#enter("starting");
+    const end = await generation.ended;
+    clearTimeout(this.#proofTimer);
+    if (generation.isProven(this.#limits.stableMs)) this.#recovery.noteProven();
+    this.#droppedCount += generation.client.droppedCount;
+    this.#isLone = false;
+    const pause = this.#recovery.judge(end, this.#spawn());
+    this.#generation = null;
+    return pause;
   }
 
-  async #runGeneration(post: Post): Promise<GenerationEnd> {
-    this.#generationCount += 1;
-    const generation = new Generation({
+  #createGeneration(post: Post): Generation {
+    const generation: Generation = new Generation({
+      index: this.#options.index ?? 0,
       number: this.#generationCount,
       program: this.#options.program,
       transport: post.transport,
@@ -146,60 +193,46 @@ export class Supervisor implements TaskRunner {
         this.#follow(generation);
       },
       onFreed: () => {
-        for (const listener of this.#creditListeners) listener();
+        if (generation.client.finishedCount > 0) this.#recovery.noteSuccess(this.#spawn());
+        if (generation.client.runningCount === 0) this.#isLone = false;
+        this.#creditListeners.tell(undefined);
       },
     });
-    this.#generation = generation;
-    this.#enter("starting");
-    const end = await generation.ended;
-    if (generation.isProven(this.#limits.stableMs)) this.#backoff.reset();
-    this.#droppedCount += generation.client.droppedCount;
-    this.#generation = null;
-    return end;
+    return generation;
   }
 
-  /** Waits for the time of the next try; false when there is none. */
-  async #recover(failure: Failure, lastLines: readonly string[]): Promise<boolean> {
-    if (failure.isPermanent) {
-      this.#giveUp(failure, lastLines);
-      return false;
-    }
-    const delayMs = this.#backoff.nextMs();
-    this.#note(failure, lastLines);
-    this.#options.log.error(
-      { code: failure.code, lastLines, delayMs },
-      `${failure.message}; starting another`,
+  /** Until the next try, or until it is asked for. */
+  async #wait(pause: Pause): Promise<void> {
+    if (this.#isStopping() || pause === "none") return;
+    const isForEver = pause === "for_ever";
+    this.#nextTryAt = isForEver ? null : Date.now() + pause;
+    this.#enter(isForEver ? "failed" : "backing_off");
+    await waitMs(isForEver ? FOR_EVER_MS : pause, undefined, { signal: this.#waking.signal }).catch(
+      () => undefined,
     );
-    if (this.#isStopping()) return false;
-    this.#nextTryAt = Date.now() + delayMs;
-    this.#enter("backing_off");
-    const { signal } = this.#stopping;
-    await waitMs(delayMs, undefined, { signal }).catch(() => undefined);
     this.#nextTryAt = null;
-    return true;
-  }
-
-  #giveUp(failure: Failure, lastLines: readonly string[]): void {
-    this.#note(failure, lastLines);
-    const message = `${failure.message}; a restart would not help`;
-    this.#options.log.fatal({ code: failure.code, lastLines }, message);
-    if (!this.#isStopping()) this.#enter("failed");
-  }
-
-  #note({ code, message }: Failure, lastLines: readonly string[]): void {
-    this.#lastFailure = { code, reason: [message, ...lastLines].join("\n"), at: Date.now() };
   }
 
   /** Takes over what a generation says of itself, unless the supervisor has plans of its own. */
   #follow(generation: Generation): void {
-    if (this.#isStopping()) return;
     const { state } = generation;
+    if (state !== this.#state) this.#logStep(generation);
+    if (this.#isStopping() || (this.#state === "draining" && state === "ending")) return;
     this.#enter(state === "ending" ? "backing_off" : state);
   }
 
-  #receive(peer: string, frames: readonly Uint8Array[]): void {
-    if (peer === this.#generation?.identity) this.#generation.receive(frames);
-    else this.#droppedCount += 1;
+  #logStep({ state, client: { ready } }: Generation): void {
+    if (state === "loading") this.#life.greeted(this.#spawn());
+    if (state !== "ready" || ready === null) return;
+    this.#life.ready(this.#spawn(), ready);
+    this.#proofTimer = setTimeout(() => {
+      this.#recovery.noteSuccess(this.#spawn());
+    }, this.#limits.stableMs);
+  }
+
+  #spawn(): Spawn {
+    const pid = this.#generation?.describe().pid ?? null;
+    return { sidecar: this.#options.index ?? 0, generation: this.#generationCount, pid };
   }
 
   #isStopping(): boolean {
@@ -211,7 +244,6 @@ export class Supervisor implements TaskRunner {
       this.#state = state;
       this.#since = Date.now();
     }
-    const status = this.status();
-    for (const listener of this.#statusListeners) listener(status);
+    this.#statusListeners.tell(this.status());
   }
 }

@@ -8,6 +8,7 @@ import {
   type Progress,
   type Rejected,
 } from "../wire.js";
+import { createReturnError } from "./failure.js";
 import { PendingTask } from "./pending-task.js";
 import type { RunOptions, Task, TaskImage } from "./task.js";
 
@@ -17,7 +18,7 @@ const ERROR_OF_CODE: ReadonlyMap<string, ErrorCode> = new Map([
   ["setting_invalid", "invalid_value"],
   ["deadline_exceeded", "deadline_exceeded"],
   ["cancelled", "cancelled"],
-  ["draining", "sidecar_lost"],
+  ["draining", "task_returned"],
 ]);
 
 export interface TaskTableOptions {
@@ -25,6 +26,8 @@ export interface TaskTableOptions {
   /** How long the sidecar may take to say ACCEPTED or REJECTED. */
   readonly acceptLimitMs: number;
   readonly onOverdue: (task: Task) => void;
+  /** A task could not be sent: the sidecar is gone, or does not read. */
+  readonly onUnreachable: (error: unknown) => void;
   /** Called after a task has left the table. */
   readonly onFreed: () => void;
 }
@@ -109,6 +112,7 @@ export class TaskTable {
     } catch (error) {
       if (this.#pending.get(pending.task.taskId) !== pending) return;
       this.#remove(pending);
+      if (!(error instanceof ProtocolError)) this.#options.onUnreachable(error);
       pending.fail(createSendError(error));
       this.#options.onFreed();
     }
@@ -162,5 +166,5 @@ function createSendError(error: unknown): AppError {
     const message = `The request does not fit into a message to the sidecar: ${error.message}.`;
     return new AppError("invalid_value", message, { cause: error });
   }
-  return new AppError("sidecar_lost", "The task did not reach the sidecar.", { cause: error });
+  return createReturnError(error);
 }

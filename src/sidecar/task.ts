@@ -37,6 +37,8 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   /** Told after each chunk how many image tokens there are. */
   readonly onProgress?: (tokenCount: number) => void;
+  /** Runs it in a sidecar that has nothing else to do; needs `canRunAlone`. */
+  readonly isAlone?: boolean;
 }
 
 /** Something that makes images, as many at once as it has credits. */
@@ -46,10 +48,14 @@ export interface TaskRunner {
   /**
    * Makes one image; takes a credit before it returns.
    *
-   * Rejects with an AppError: `sidecar_lost` (the task may be tried again), `generation_failed`,
-   * `invalid_value`, `deadline_exceeded`, `cancelled`, `shutting_down`, or `not_ready` without a credit.
+   * Rejects with an AppError: `sidecar_lost` (the sidecar died while it had the task), `task_returned`
+   * (it ended, or was never reached; the task is innocent), `generation_failed`, `invalid_value`, `deadline_exceeded`, `cancelled`, `shutting_down`, or `not_ready` without a credit.
    */
   run(task: Task, options: RunOptions): Promise<TaskImage>;
+  /** Whether `run` would take a task that has to be alone. */
+  canRunAlone(): boolean;
+  /** While wanted, one sidecar gets no new task but those that have to be alone. */
+  isolate(isWanted: boolean): void;
   /** Calls `listener` whenever there may be more credits; returns what removes it. */
   onCredit(listener: () => void): () => void;
 }

@@ -17,7 +17,7 @@ describe("admission", () => {
     expect(judge("ready")).toEqual({ refusal: null, unreadiness: null });
   });
 
-  test.each(["starting", "loading", "backing_off"] as const)(
+  test.each(["starting", "loading", "backing_off", "draining"] as const)(
     "on the first load, %s refuses; after a READY it lets work wait; it is never ready",
     (state) => {
       expect(judge(state).refusal?.code).toBe("not_ready");
@@ -26,8 +26,16 @@ describe("admission", () => {
     },
   );
 
-  test.each(["failed", "draining", "stopped"] as const)("%s refuses for good", (state) => {
+  test.each(["failed", "stopped"] as const)("%s refuses for good", (state) => {
     expect(judge(state, { wasReady: true }).refusal?.code).toBe("not_ready");
+  });
+
+  test.each(["open", "half_open"] as const)("with a breaker that is %s no work waits", (state) => {
+    const sidecar = new FakeSidecar("ready");
+    const admission = new Admission(sidecar);
+    const breaker = { state, recentFailures: 5, failedTrials: 0 };
+    sidecar.set({ state: "backing_off", nextTryAt: Date.now() + 1_000, breaker });
+    expect(admission.refusal()?.code).toBe("not_ready");
   });
 
   test("a try that is minutes away is not waited for", () => {

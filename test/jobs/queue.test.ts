@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { AppError } from "../../src/errors.js";
 import type { JobHandle, JobSpec } from "../../src/jobs/broker.js";
+import { Quarantine } from "../../src/jobs/quarantine.js";
 import { JobQueue } from "../../src/jobs/queue.js";
 import type { TaskImage } from "../../src/sidecar/task.js";
 import { FakeRunner, createLostError } from "../support/fake-runner.js";
@@ -124,23 +125,57 @@ describe("room", () => {
 });
 
 describe("a lost sidecar", () => {
-  test("its tasks come first again with the same seeds, before other jobs", async () => {
+  test("its tasks come first again with the same seeds, one at a time, before other jobs", async () => {
     const runner = new FakeRunner({ credits: 2, isHolding: true });
     const { queue, submit } = createQueue(runner);
     const job = submit("A", 2, { firstSeed: 5 });
-    submit("B", 1);
+    const other = submit("B", 1);
     runner.loseAll();
     await new Promise(setImmediate);
     runner.comeBack();
-    expect(runner.started.slice(2)).toMatchObject([
-      { prompt: "A", seed: 5, attempt: 2 },
-      { prompt: "A", seed: 6, attempt: 2 },
-    ]);
+    expect(runner.started.slice(2)).toMatchObject([{ prompt: "A", seed: 5, attempt: 2 }]);
+    runner.finishNext();
+    await runner.untilStarted(4);
+    expect(runner.started.slice(3)).toMatchObject([{ prompt: "A", seed: 6, attempt: 2 }]);
+    runner.finishNext();
+    await job.done;
+    await runner.untilStarted(5);
+    runner.finishNext();
+    await other.done;
+    expect(seedsOf(job)).toEqual([5, 6]);
+    expect(queue.report().retriedImages).toBe(2);
+  });
+
+  test("keeps the images that were finished before", async () => {
+    const runner = new FakeRunner({ credits: 3, isHolding: true });
+    const { submit } = createQueue(runner);
+    const job = submit("A", 3, { firstSeed: 5 });
+    runner.finishNext();
+    await new Promise(setImmediate);
+    runner.loseAll();
+    await new Promise(setImmediate);
+    runner.comeBack();
+    runner.finishNext();
+    await runner.untilStarted(5);
+    runner.finishNext();
+    await job.done;
+    expect(seedsOf(job)).toEqual([5, 6, 7]);
+    expect(runner.started.map(({ seed }) => seed)).toEqual([5, 6, 7, 6, 7]);
+  });
+
+  test("that was only told to end gives its tasks back, and they are no suspects", async () => {
+    const runner = new FakeRunner({ credits: 2, isHolding: true });
+    const { submit } = createQueue(runner);
+    const job = submit("A", 2, { firstSeed: 5 });
+    for (let count = 0; count < 3; count += 1) {
+      runner.failNext(new AppError("task_returned", "The sidecar is told to end."));
+      await runner.untilStarted(3 + count);
+    }
+    expect(runner.held).toHaveLength(2);
     runner.finishNext();
     runner.finishNext();
     await job.done;
     expect(seedsOf(job)).toEqual([5, 6]);
-    expect(queue.report().retriedImages).toBe(2);
   });
 
   test("waits for credits while the sidecar is away", async () => {
@@ -158,16 +193,77 @@ describe("a lost sidecar", () => {
 
   test("a task that loses it twice fails its job, and only its own", async () => {
     const runner = new FakeRunner({ credits: 2, isHolding: true });
-    const { submit } = createQueue(runner);
+    const { queue, submit } = createQueue(runner);
     const bad = submit("bad", 1);
     runner.failNext(createLostError());
     await runner.untilStarted(2);
     const good = submit("good", 1);
     runner.failNext(createLostError());
     await expect(bad.done).rejects.toMatchObject({ code: "sidecar_crashed" });
+    await runner.untilStarted(3);
     runner.finishNext();
     await good.done;
     expect(seedsOf(good)).toEqual([0]);
+    expect(queue.report()).toMatchObject({ poisonousImages: 1, failedJobs: 1, completedJobs: 1 });
+  });
+});
+
+describe("a prompt that ends the sidecar", () => {
+  test("is found beside twenty good requests, which all succeed, at the cost of two deaths", async () => {
+    const runner = new FakeRunner({ credits: 8, isHolding: true });
+    const { queue, submit } = createQueue(runner);
+    const good = Array.from({ length: 10 }, (_, index) => submit(`good ${index}`, 1));
+    const bad = submit("bad", 1);
+    good.push(...Array.from({ length: 10 }, (_, index) => submit(`later ${index}`, 1)));
+    let deathCount = 0;
+    const work = async () => {
+      while (queue.report().openJobs > 0) {
+        if (runner.held.some(({ task }) => task.prompt === "bad")) {
+          runner.loseAll();
+          deathCount += 1;
+          await new Promise(setImmediate);
+          runner.comeBack();
+        } else {
+          runner.finishNext();
+        }
+        await new Promise(setImmediate);
+      }
+    };
+    await Promise.all([
+      work(),
+      expect(bad.done).rejects.toMatchObject({ code: "sidecar_crashed" }),
+    ]);
+    await Promise.all(good.map(({ done }) => done));
+    expect(deathCount).toBe(2);
+    expect(queue.report()).toMatchObject({ completedJobs: 20, failedJobs: 1, waitingImages: 0 });
+  });
+
+  test("is refused for a time, and ends the other requests that have it", async () => {
+    const clock = { ms: 0 };
+    const runner = new FakeRunner({ credits: 2, isHolding: true });
+    const quarantine = new Quarantine({ durationMs: 1_000, now: () => clock.ms });
+    const queue = new JobQueue({ runner, queueLimit: 9, refusal: () => null, quarantine });
+    const submit = (prompt: string) =>
+      queue.submit(
+        { prompt, seeds: [1], sampling: DEFAULTS, deadlineInMs: LONG_MS },
+        { onImage: () => undefined },
+      );
+    const bad = submit("bad");
+    const alike = submit("bad");
+    for (const startedCount of [2, 3]) {
+      await runner.untilStarted(startedCount);
+      runner.loseAll();
+      await new Promise(setImmediate);
+      runner.comeBack();
+    }
+    await expect(bad.done).rejects.toMatchObject({ code: "sidecar_crashed" });
+    await expect(alike.done).rejects.toMatchObject({ code: "prompt_quarantined" });
+    clock.ms = 600;
+    expect(() => submit("bad")).toThrow("refused for another 1 s");
+    expect(queue.report()).toMatchObject({ quarantinedPrompts: 1, rejectedJobs: 1 });
+    clock.ms = 1_000;
+    expect(() => submit("bad")).not.toThrow();
+    expect(queue.report().quarantinedPrompts).toBe(0);
   });
 });
 

@@ -3,10 +3,12 @@
 import queue
 from dataclasses import replace
 
+import jax
 import pytest
 from goldens import VQGAN_FOLDER, model_folder
 
 from sidecar.compute import start_compute
+from sidecar.engine import Engine
 from sidecar.messages import (
     Bye,
     Cancel,
@@ -137,6 +139,61 @@ def test_the_counter_moves_with_every_chunk_and_names_the_phase(loaded):
     assert after >= before + 4
     assert phase in ("generate", "idle")
     assert age >= 0
+
+
+class FullDevice:
+    """Takes the place of `Engine.step`; fails with more than `limit` tasks, as XLA does."""
+
+    def __init__(self, monkeypatch, limit, status="RESOURCE_EXHAUSTED"):
+        self.sizes = []
+        step = Engine.step
+
+        def step_or_fail(engine):
+            self.sizes.append(len(engine.running))
+            if len(engine.running) > limit:
+                raise jax.errors.JaxRuntimeError(f"{status}: Failed to allocate 17179869184 bytes.")
+            return step(engine)
+
+        monkeypatch.setattr(Engine, "step", step_or_fail)
+
+
+def start_on(device_limit, monkeypatch, status="RESOURCE_EXHAUSTED"):
+    sidecar = Sidecar(replace(CONFIG, slots=4))
+    sidecar.until(Ready)
+    device = FullDevice(monkeypatch, device_limit, status)
+    for index in range(4):
+        sidecar.thread.submit(replace(TASK, task_id=f"task {index}", seed=index))
+    return sidecar, device
+
+
+def test_a_full_device_halves_the_batch_and_the_same_pictures_are_made(loaded, monkeypatch):
+    for index in range(4):
+        loaded.thread.submit(replace(TASK, task_id=f"task {index}", seed=index))
+    expected = {image.seed: image.payload for image in (loaded.until(Image)[-1] for _ in range(4))}
+    sidecar, device = start_on(1, monkeypatch)
+
+    images = [sidecar.until(Image)[-1] for _ in range(4)]
+
+    assert {image.seed: image.payload for image in images} == expected
+    assert max(device.sizes[device.sizes.index(1) :]) == 1
+    sidecar.thread.submit(Drain())
+    sidecar.until(Bye)
+    sidecar.thread.join()
+
+
+@pytest.mark.parametrize(
+    ("limit", "status", "code"),
+    [(0, "RESOURCE_EXHAUSTED", "out_of_memory"), (0, "INTERNAL", "device_error")],
+)
+def test_a_device_that_cannot_go_on_ends_the_sidecar_for_a_restart(
+    monkeypatch, limit, status, code
+):
+    sidecar, _ = start_on(limit, monkeypatch, status)
+
+    failed = sidecar.until(Failed)[-1]
+
+    assert (failed.task_id, failed.code, failed.retryable, failed.fatal) == (None, code, True, True)
+    sidecar.thread.join()
 
 
 @pytest.mark.parametrize(

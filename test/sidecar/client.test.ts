@@ -229,13 +229,13 @@ describe("a task", () => {
     expect(client.runningCount).toBe(1);
   });
 
-  test("that a draining sidecar rejects is lost, and no more are sent", async () => {
+  test("that a draining sidecar rejects is given back, and no more are sent", async () => {
     const { client, receive } = createReadyClient();
     const image = client.run(createTask({ taskId: "a" }), { signal: never() });
 
     receive({ type: "REJECTED", taskId: "a", attempt: 1, code: "draining", message: "bye" });
 
-    await expect(image).rejects.toMatchObject({ code: "sidecar_lost" });
+    await expect(image).rejects.toMatchObject({ code: "task_returned" });
     expect(client.freeCredits()).toBe(0);
   });
 

@@ -52,8 +52,8 @@ describe("a sidecar that ends in the middle of a task", () => {
     const gate = path.join(makeFolder(), "gate");
     const { supervisor, states } = await startReady("normal", { args: ["--gate", gate] });
     const { pid } = supervisor.status();
-    const tasks = [createTask(), createTask(), createTask()];
-    const images = tasks.map((task) => supervisor.run(task, options));
+    const tasks = await Promise.all([1, 2, 3].map(() => startTask(supervisor)));
+    const images = tasks.map(({ done }) => done);
 
     process.kill(pid ?? 0, "SIGKILL");
 

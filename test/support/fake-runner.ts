@@ -37,6 +37,8 @@ export class FakeRunner implements TaskRunner {
   readonly held: HeldTask[] = [];
   #credits: number;
   #isAway = false;
+  #isIsolating = false;
+  #isLone = false;
   readonly #isHolding: boolean;
   readonly #listeners = new Set<() => void>();
   #startWaiters: { count: number; resolve: () => void }[] = [];
@@ -47,7 +49,16 @@ export class FakeRunner implements TaskRunner {
   }
 
   freeCredits(): number {
-    return this.#isAway ? 0 : this.#credits;
+    const isClosed = this.#isAway || this.#isIsolating || this.#isLone;
+    return isClosed ? 0 : this.#credits;
+  }
+
+  canRunAlone(): boolean {
+    return !this.#isAway && this.#credits > 0 && this.held.length === 0;
+  }
+
+  isolate(isWanted: boolean): void {
+    this.#isIsolating = isWanted;
   }
 
   onCredit(listener: () => void): () => void {
@@ -57,6 +68,7 @@ export class FakeRunner implements TaskRunner {
 
   async run(task: Task, options: RunOptions): Promise<TaskImage> {
     this.#credits -= 1;
+    this.#isLone = options.isAlone === true;
     this.started.push(task);
     this.#startWaiters = this.#startWaiters.filter(({ count, resolve }) => {
       if (this.started.length >= count) resolve();
@@ -65,6 +77,7 @@ export class FakeRunner implements TaskRunner {
     try {
       return this.#isHolding ? await this.#hold(task, options) : paintImage(task);
     } finally {
+      this.#isLone = false;
       this.addCredits(1);
     }
   }

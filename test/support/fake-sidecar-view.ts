@@ -2,6 +2,7 @@ import type { SidecarView } from "../../src/jobs/admission.js";
 import type { SidecarStatus } from "../../src/sidecar/status.js";
 
 const BLANK: SidecarStatus = {
+  index: 0,
   state: "starting",
   since: 0,
   generation: 1,
@@ -10,6 +11,7 @@ const BLANK: SidecarStatus = {
   phase: null,
   lastFailure: null,
   nextTryAt: null,
+  breaker: { state: "closed", recentFailures: 0, failedTrials: 0 },
   ready: null,
   beatAgeMs: 10,
   running: 0,

@@ -14,13 +14,21 @@ const FAKE_SIDECAR = path.join(ROOT, "test", "fixtures", "fake_sidecar.py");
 const PYTHON = path.join(ROOT, ".venv", "bin", "python");
 
 const lineSchema = z.looseObject({ msg: z.string(), port: z.int().optional() });
+const sidecarSchema = z.looseObject({
+  state: z.string(),
+  pid: z.int().nullable(),
+  generation: z.int(),
+  breaker: z.looseObject({ state: z.string() }),
+});
 const healthSchema = z.looseObject({
   state: z.string(),
-  sidecar: z.looseObject({ pid: z.int().nullable(), generation: z.int() }),
+  reason: z.string().nullable(),
+  sidecar: sidecarSchema,
+  sidecars: z.array(sidecarSchema),
   queue: z.looseObject({ runningImages: z.int() }),
 });
 
-type Health = z.output<typeof healthSchema>;
+export type Health = z.output<typeof healthSchema>;
 
 export interface ServerExit {
   readonly code: number | null;

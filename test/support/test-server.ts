@@ -89,6 +89,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
         startedAtMs: Date.now(),
         isStopping: admission.isStopping,
         sidecar: sidecar.status(),
+        sidecars: [sidecar.status()],
         queue: queue.report(),
         saving: store?.report() ?? null,
         refusal: unreadiness(),

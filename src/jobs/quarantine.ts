@@ -1,0 +1,52 @@
+import { createHash } from "node:crypto";
+import { AppError } from "../errors.js";
+
+/** The oldest are forgotten beyond this, so that nobody can fill the memory with prompts. */
+const MAX_PROMPTS = 1_000;
+
+export interface QuarantineOptions {
+  /** How long a prompt is refused; 0 refuses none. */
+  readonly durationMs: number;
+  /** Milliseconds on a clock that never goes back. */
+  readonly now?: () => number;
+}
+
+/** Remembers, as hashes, the prompts that ended the sidecar, and refuses them for a time. */
+export class Quarantine {
+  readonly #durationMs: number;
+  readonly #now: () => number;
+  readonly #endsAtMs = new Map<string, number>();
+
+  constructor({ durationMs, now = () => performance.now() }: QuarantineOptions) {
+    this.#durationMs = durationMs;
+    this.#now = now;
+  }
+
+  /** How many prompts are refused now. */
+  get size(): number {
+    for (const [key, endsAtMs] of this.#endsAtMs) {
+      if (endsAtMs <= this.#now()) this.#endsAtMs.delete(key);
+    }
+    return this.#endsAtMs.size;
+  }
+
+  add(prompt: string): void {
+    const key = hashPrompt(prompt);
+    this.#endsAtMs.delete(key);
+    this.#endsAtMs.set(key, this.#now() + this.#durationMs);
+    const [oldest] = this.#endsAtMs.keys();
+    if (this.#endsAtMs.size > MAX_PROMPTS && oldest !== undefined) this.#endsAtMs.delete(oldest);
+  }
+
+  /** Why the prompt is refused, or null when it is not. */
+  refusal(prompt: string): AppError | null {
+    const leftMs = (this.#endsAtMs.get(hashPrompt(prompt)) ?? 0) - this.#now();
+    if (leftMs <= 0) return null;
+    const message = `This prompt ended the sidecar more than once; it is refused for another ${Math.ceil(leftMs / 1000)} s.`;
+    return new AppError("prompt_quarantined", message);
+  }
+}
+
+function hashPrompt(prompt: string): string {
+  return createHash("sha256").update(prompt).digest("base64");
+}
