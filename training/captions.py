@@ -8,13 +8,15 @@ from training.scenes import (
     ANCHORS,
     CENTER_CELLS,
     COLOUR_NAMES,
+    FREE_SLACK,
     PLACED_CELLS,
+    SAID_SLACK,
     Scene,
     default_background,
     is_held_out,
     place,
 )
-from training.shapes import SHAPES
+from training.shapes import GRID, SHAPES
 
 SHAPE_WORDS: dict[str, tuple[str, ...]] = {
     "circle": ("circle", "circle", "circle", "disc", "disk", "dot", "ball"),
@@ -130,9 +132,11 @@ class ExampleSource:
         where = self._pick(tuple(ANCHORS)) if self._chance(0.5) else "center"
         said = where != "center" or self._chance(0.15)
         background, named = self._background([colour], 0.7)
-        cells = (CENTER_CELLS if where == "center" else PLACED_CELLS)[size]
+        sizes = (CENTER_CELLS if where == "center" else PLACED_CELLS)[size]
+        cells = int(self._random.choice(sizes))
+        middle = self._near(ANCHORS[where], cells, SAID_SLACK if said else FREE_SLACK)
         content = self._noun(shape, colour if not self._chance(0.03) else None, size)
-        scene = Scene(background, (place(shape, colour, cells, ANCHORS[where]),))
+        scene = Scene(background, (place(shape, colour, cells, middle),))
         if not said:
             return Example(self._sentence(content, background, named), scene)
         phrase = self._pick(PLACE_WORDS[where])
@@ -141,6 +145,18 @@ class ExampleSource:
         else:
             sentence = f"{self._sentence(content, background, named)} {phrase}"
         return Example(sentence, scene)
+
+    def _near(self, anchor: tuple[int, int], cells: int, slack: int) -> tuple[int, int]:
+        """A middle at most `slack` tokens from the anchor both ways, the whole shape inside the picture."""
+        x, y = (
+            int(
+                np.clip(
+                    middle + self._random.integers(-slack, slack + 1), cells // 2, GRID - cells // 2
+                )
+            )
+            for middle in anchor
+        )
+        return x, y
 
     def _plain(self) -> Example:
         """A background and nothing else."""

@@ -25,7 +25,7 @@ from sidecar.engine import Engine, EngineTask
 from sidecar.text import TextProcessor
 from training.captions import ExampleSource
 from training.paths import CHECKPOINT, ROOT, SENTENCES, work_file
-from training.scenes import COLOURS
+from training.scenes import COLOURS, FREE_SLACK
 from training.sentences import sentence_json
 from training.tokenizer import write_json
 
@@ -151,7 +151,11 @@ def held_out_sentences() -> list[Sentence]:
 def seen_sentences(count: int) -> list[Sentence]:
     """Fresh sentences of the kind that training shows (no bare backgrounds)."""
     examples = (example for example in ExampleSource(SEEN_SEED) if example.scene.things)
-    return [sentence_json(example.caption, example.scene) for example in islice(examples, count)]
+    # The example itself stands somewhere around its place already, hence twice the slack.
+    slack = 2 * FREE_SLACK
+    return [
+        sentence_json(example.caption, example.scene, slack) for example in islice(examples, count)
+    ]
 
 
 def sweep(examiner: Examiner, rounds: int) -> None:

@@ -38,9 +38,13 @@ ANCHORS: dict[str, tuple[int, int]] = {
     "bottom right": (12, 12),
 }
 
-# Side in tokens: alone in the middle, or at one of the other places.
-CENTER_CELLS = {"small": 4, "medium": 8, "big": 12}
-PLACED_CELLS = {"small": 4, "medium": 6, "big": 8}
+# Side in tokens, any of: in the middle, or at one of the other places.
+CENTER_CELLS = {"small": (4,), "medium": (6, 8), "big": (12,)}
+PLACED_CELLS = {"small": (4,), "medium": (6,), "big": (8,)}
+
+# How far from its anchor a shape may stand, in tokens, where the sentence names the place and where it does not.
+# Without it all pictures of a sentence would be the same.
+SAID_SLACK, FREE_SLACK = 1, 2
 
 
 @dataclass(frozen=True)

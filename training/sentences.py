@@ -5,7 +5,9 @@ from training.scenes import (
     ANCHORS,
     CENTER_CELLS,
     COLOURS,
+    FREE_SLACK,
     PLACED_CELLS,
+    SAID_SLACK,
     Scene,
     check,
     held_out_pairs,
@@ -22,7 +24,8 @@ def _scene(background: str, *things: tuple[str, str, str]) -> Scene:
     for shape, colour, where in things:
         anchor, _, size = where.partition("/")
         alone_in_center = anchor == "center" and len(things) == 1
-        cells = (CENTER_CELLS if alone_in_center else PLACED_CELLS)[size or "medium"]
+        # Of several sizes the largest: the smaller ones lie inside it.
+        cells = (CENTER_CELLS if alone_in_center else PLACED_CELLS)[size or "medium"][-1]
         placed.append(place(shape, colour, cells, ANCHORS[anchor]))
     scene = Scene(background, tuple(placed))
     check(scene)
@@ -77,8 +80,22 @@ def test_sentences() -> dict[str, Scene]:
     }
 
 
-def sentence_json(text: str, scene: Scene) -> dict[str, object]:
-    """One sentence as the fixture tells it: positions and sizes as fractions of the picture's side."""
+def _slack(text: str, scene: Scene) -> int:
+    """What training allows: more where the sentence leaves the place open."""
+    middle = GRID / 2
+    centered = all(
+        (thing.x + thing.cells / 2, thing.y + thing.cells / 2) == (middle, middle)
+        for thing in scene.things
+    )
+    return FREE_SLACK if centered and "middle" not in text else SAID_SLACK
+
+
+def sentence_json(text: str, scene: Scene, slack: int) -> dict[str, object]:
+    """One sentence as the fixture tells it: positions and sizes as fractions of the picture's side.
+
+    Args:
+        slack: how far, in tokens, a thing may stand from where the scene has it.
+    """
     things = [
         {
             "shape": thing.shape,
@@ -87,6 +104,7 @@ def sentence_json(text: str, scene: Scene) -> dict[str, object]:
             "x": (thing.x + thing.cells / 2) / GRID,
             "y": (thing.y + thing.cells / 2) / GRID,
             "size": thing.cells / GRID,
+            "slack": slack / GRID,
         }
         for thing in scene.things
     ]
@@ -100,7 +118,7 @@ def main() -> None:
     for text, scene in scenes.items():
         if not all(is_held_out(thing.shape, thing.colour) for thing in scene.things):
             raise ValueError(f"{text!r} shows a pair of shape and colour that training shows too")
-    sentences = [sentence_json(text, scene) for text, scene in scenes.items()]
+    sentences = [sentence_json(text, scene, _slack(text, scene)) for text, scene in scenes.items()]
     fixture = {"palette": COLOURS, "heldOutPairs": held_out_pairs(), "sentences": sentences}
     SENTENCES.parent.mkdir(parents=True, exist_ok=True)
     write_json(SENTENCES, fixture)
