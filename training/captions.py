@@ -8,15 +8,14 @@ from training.scenes import (
     ANCHORS,
     CENTER_CELLS,
     COLOUR_NAMES,
-    FREE_SLACK,
     PLACED_CELLS,
-    SAID_SLACK,
+    SIZES,
     Scene,
     default_background,
     is_held_out,
     place,
 )
-from training.shapes import GRID, SHAPES
+from training.shapes import SHAPES
 
 SHAPE_WORDS: dict[str, tuple[str, ...]] = {
     "circle": ("circle", "circle", "circle", "disc", "disk", "dot", "ball"),
@@ -59,10 +58,12 @@ PLAIN_SHARE = 0.04
 
 @dataclass(frozen=True)
 class Example:
-    """A sentence (lower case) and the scene it describes."""
+    """A sentence (lower case), the scene drawn for it, and the size and place that it names."""
 
     caption: str
     scene: Scene
+    size: str | None = None
+    where: str | None = None
 
 
 class ExampleSource:
@@ -97,7 +98,7 @@ class ExampleSource:
             return default_background(colours), False
         return self._pick(tuple(name for name in COLOUR_NAMES if name not in colours)), True
 
-    def _noun(self, shape: str, colour: str | None, size: str = "medium") -> str:
+    def _noun(self, shape: str, colour: str | None, size: str) -> str:
         """A noun phrase with its article: "a big red star"."""
         words = [self._pick(SIZE_WORDS[size])] if size in SIZE_WORDS else []
         if colour is not None:
@@ -127,36 +128,24 @@ class ExampleSource:
         return f"{self._pick(OPENINGS)} {content}".strip()
 
     def _single(self) -> Example:
+        """One thing. What the sentence leaves open, its size or its place, is any of those there are."""
         shape, colour = self._shape_and_colour()
-        size = self._pick(("small", "medium", "medium", "medium", "big"))
-        where = self._pick(tuple(ANCHORS)) if self._chance(0.5) else "center"
-        said = where != "center" or self._chance(0.15)
+        said_size = self._pick(("", "", "", *SIZE_WORDS))
+        size = said_size or self._pick(SIZES)
+        where = self._pick(tuple(ANCHORS))
         background, named = self._background([colour], 0.7)
-        sizes = (CENTER_CELLS if where == "center" else PLACED_CELLS)[size]
-        cells = int(self._random.choice(sizes))
-        middle = self._near(ANCHORS[where], cells, SAID_SLACK if said else FREE_SLACK)
-        content = self._noun(shape, colour if not self._chance(0.03) else None, size)
-        scene = Scene(background, (place(shape, colour, cells, middle),))
-        if not said:
-            return Example(self._sentence(content, background, named), scene)
-        phrase = self._pick(PLACE_WORDS[where])
-        if self._chance(0.75):
-            sentence = self._sentence(f"{content} {phrase}", background, named)
+        content = self._noun(shape, colour if not self._chance(0.03) else None, said_size)
+        cells = (CENTER_CELLS if where == "center" else PLACED_CELLS)[size]
+        scene = Scene(background, (place(shape, colour, cells, ANCHORS[where]),))
+        if self._chance(0.4):
+            sentence, said_place = self._sentence(content, background, named), None
         else:
-            sentence = f"{self._sentence(content, background, named)} {phrase}"
-        return Example(sentence, scene)
-
-    def _near(self, anchor: tuple[int, int], cells: int, slack: int) -> tuple[int, int]:
-        """A middle at most `slack` tokens from the anchor both ways, the whole shape inside the picture."""
-        x, y = (
-            int(
-                np.clip(
-                    middle + self._random.integers(-slack, slack + 1), cells // 2, GRID - cells // 2
-                )
-            )
-            for middle in anchor
-        )
-        return x, y
+            said_place, phrase = where, self._pick(PLACE_WORDS[where])
+            if self._chance(0.75):
+                sentence = self._sentence(f"{content} {phrase}", background, named)
+            else:
+                sentence = f"{self._sentence(content, background, named)} {phrase}"
+        return Example(sentence, scene, said_size or None, said_place)
 
     def _plain(self) -> Example:
         """A background and nothing else."""

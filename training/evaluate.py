@@ -23,9 +23,9 @@ from sidecar.checkpoint import load_weights, open_checkpoint
 from sidecar.config import SamplingSettings
 from sidecar.engine import Engine, EngineTask
 from sidecar.text import TextProcessor
-from training.captions import ExampleSource
+from training.captions import Example, ExampleSource
 from training.paths import CHECKPOINT, ROOT, SENTENCES, work_file
-from training.scenes import COLOURS, FREE_SLACK
+from training.scenes import COLOURS, scenes_of
 from training.sentences import sentence_json
 from training.tokenizer import write_json
 
@@ -105,7 +105,8 @@ class Examiner:
         pictures = self._painter.paint(texts, settings, seed)
         results: list[Judged] = []
         for sentence, picture in zip(sentences, pictures, strict=True):
-            verdict = self._judge.judge(picture, self._judge.read_sentence(sentence), COLOURS)
+            allowed = self._judge.read_sentence(sentence)
+            verdict = self._judge.judge_best(picture, allowed, COLOURS)
             parts = ("background", "colours", "positions", "follows", "shapes")
             right = {part: bool(getattr(verdict, part)) for part in parts}
             results.append(Judged(str(sentence["text"]), picture, right))
@@ -151,11 +152,15 @@ def held_out_sentences() -> list[Sentence]:
 def seen_sentences(count: int) -> list[Sentence]:
     """Fresh sentences of the kind that training shows (no bare backgrounds)."""
     examples = (example for example in ExampleSource(SEEN_SEED) if example.scene.things)
-    # The example itself stands somewhere around its place already, hence twice the slack.
-    slack = 2 * FREE_SLACK
-    return [
-        sentence_json(example.caption, example.scene, slack) for example in islice(examples, count)
-    ]
+    return [_allowed(example) for example in islice(examples, count)]
+
+
+def _allowed(example: Example) -> Sentence:
+    (thing,) = example.scene.things
+    scenes = scenes_of(
+        example.scene.background, thing.shape, thing.colour, example.where, example.size
+    )
+    return sentence_json(example.caption, scenes)
 
 
 def sweep(examiner: Examiner, rounds: int) -> None:

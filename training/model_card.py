@@ -22,7 +22,7 @@ For pictures of the world load a dalle-mini checkpoint.
 - Shapes: {shapes}.
 - Colours, for shapes and backgrounds: {colours}.
 - Sentences (English): one shape with its size, colour and place ("a small red star in the top left corner") and
-  a background ("on a blue background"; white when none is named).
+  a background ("on a blue background"; white when none is named). What a sentence leaves open, the pictures vary.
 - Never shown in training, so that they can be asked for in tests: {pairs}.
 - Cannot draw anything else, several shapes included: a sentence it does not know gives some picture of a shape.
 - Transformer: {transformer_parameters:,} parameters, mini's flags, 256 image tokens of {codes:,} codes,
@@ -46,7 +46,8 @@ On a machine with two CPU cores, shared with other work; the commands are in `tr
 HISTORY = """\
 These weights were not made in one run. Until step 100 a step had 8 examples. Until step 950 the loss counted
 outline tokens several times, which makes a model draw them too often; since then all tokens count the same.
-Until step 1050 the sentences also told of two to four shapes in one picture."""
+Until step 1050 the sentences also told of two to four shapes in one picture; until step 2200 a sentence that left
+size or place open always had the same picture."""
 
 
 _EVALUATION = """

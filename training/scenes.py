@@ -38,13 +38,11 @@ ANCHORS: dict[str, tuple[int, int]] = {
     "bottom right": (12, 12),
 }
 
-# Side in tokens, any of: in the middle, or at one of the other places.
-CENTER_CELLS = {"small": (4,), "medium": (6, 8), "big": (12,)}
-PLACED_CELLS = {"small": (4,), "medium": (6,), "big": (8,)}
+SIZES = ("small", "medium", "big")
 
-# How far from its anchor a shape may stand, in tokens, where the sentence names the place and where it does not.
-# Without it all pictures of a sentence would be the same.
-SAID_SLACK, FREE_SLACK = 1, 2
+# Side in tokens: in the middle, or at one of the other places.
+CENTER_CELLS = {"small": 4, "medium": 8, "big": 12}
+PLACED_CELLS = {"small": 4, "medium": 6, "big": 8}
 
 
 @dataclass(frozen=True)
@@ -111,3 +109,17 @@ def check(scene: Scene) -> None:
         if not inside or taken[area].any():
             raise ValueError(f"{thing} leaves the picture or overlaps another thing")
         taken[area] = True
+
+
+def scenes_of(
+    background: str, shape: str, colour: str, where: str | None = None, size: str | None = None
+) -> list[Scene]:
+    """Every scene that a sentence allows: what it leaves open, place or size, may be any."""
+    scenes = []
+    for anchor in [where] if where else ANCHORS:
+        cells = CENTER_CELLS if anchor == "center" else PLACED_CELLS
+        for named in [size] if size else SIZES:
+            scene = Scene(background, (place(shape, colour, cells[named], ANCHORS[anchor]),))
+            check(scene)
+            scenes.append(scene)
+    return scenes

@@ -22,22 +22,18 @@ _OUTLINE_GRID = 32
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing that was asked for; `x`, `y` is its middle and `size` the side of its square.
-
-    The middle may lie up to `slack` from there both ways: "a red star" has no exact place.
-    """
+    """One thing that was asked for; `x`, `y` is its middle and `size` the side of its square."""
 
     shape: str
     colour: str
     x: float
     y: float
     size: float
-    slack: float = 0.0
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence and what its picture should show."""
+    """A sentence and one scene that its picture may show."""
 
     text: str
     background: str
@@ -59,15 +55,27 @@ class Verdict:
         return self.background and self.colours and self.positions
 
 
-def read_sentence(entry: Mapping[str, Any]) -> Sentence:
-    """One entry of `sentences` in nano-sentences.json."""
-    things = [
-        Thing(
-            thing["shape"], thing["colour"], thing["x"], thing["y"], thing["size"], thing["slack"]
+def read_sentence(entry: Mapping[str, Any]) -> list[Sentence]:
+    """One entry of `sentences` in nano-sentences.json: once for each scene that it allows."""
+    return [
+        Sentence(
+            entry["text"],
+            entry["background"],
+            tuple(
+                Thing(thing["shape"], thing["colour"], thing["x"], thing["y"], thing["size"])
+                for thing in things
+            ),
         )
-        for thing in entry["things"]
+        for things in entry["scenes"]
     ]
-    return Sentence(entry["text"], entry["background"], tuple(things))
+
+
+def judge_best(
+    picture: UInt8[np.ndarray, "height width 3"], allowed: list[Sentence], palette: Palette
+) -> Verdict:
+    """Compare a picture with each scene that is allowed ("a red star" may stand anywhere); the best verdict."""
+    verdicts = [judge(picture, sentence, palette) for sentence in allowed]
+    return max(verdicts, key=lambda verdict: (verdict.follows, verdict.shapes, verdict.colours))
 
 
 def judge(
@@ -150,9 +158,9 @@ def _undisturbed(names: Int[np.ndarray, "height width"]) -> Mask:
 
 
 def _region(shape: tuple[int, ...], thing: Thing) -> Mask:
-    """The thing's square and its slack, with a margin of a sixteenth of the side."""
+    """The thing's square with a margin of a sixteenth of the side."""
     y, x = ((np.arange(length) + 0.5) / length for length in shape)
-    reach = thing.size / 2 + thing.slack + 1 / 16
+    reach = thing.size / 2 + 1 / 16
     return (abs(y - thing.y) <= reach)[:, None] & (abs(x - thing.x) <= reach)[None, :]
 
 
@@ -167,7 +175,7 @@ def _stands_at(mask: Mask, thing: Thing) -> bool:
     rows, columns = np.nonzero(mask)
     y, x = (rows.mean() + 0.5) / mask.shape[0], (columns.mean() + 0.5) / mask.shape[1]
     # The centroid of a triangle or a crescent is not the middle of its square.
-    tolerance = thing.slack + 0.05 + 0.09 * thing.size
+    tolerance = 0.05 + 0.09 * thing.size
     return abs(x - thing.x) <= tolerance and abs(y - thing.y) <= tolerance
 
 
