@@ -15,6 +15,7 @@ import { Liveness } from "./liveness.js";
 import { createLaunch, type Launch } from "./launch.js";
 import type { SupervisionLimits } from "./options.js";
 import { SidecarProcess } from "./process.js";
+import { SidecarLog } from "./sidecar-log.js";
 import type { SidecarStatus } from "./status.js";
 import type { Transport } from "./transport.js";
 
@@ -56,6 +57,7 @@ export class Generation {
   readonly #options: GenerationOptions;
   readonly #process: SidecarProcess;
   readonly #liveness: Liveness;
+  readonly #output: SidecarLog;
   readonly #timers: NodeJS.Timeout[] = [];
   #state: GenerationState = "starting";
   /** The first cause wins: what follows is its effect. */
@@ -74,6 +76,8 @@ export class Generation {
     const token = randomBytes(32).toString("hex");
     this.client = this.#createClient(token);
     this.#liveness = this.#createLiveness();
+    const ids = { sidecar: options.index, generation: options.number };
+    this.#output = new SidecarLog(options.log.child(ids), options.limits);
     this.#process = this.#createProcess(token);
     this.#startTimers();
     this.ended = this.#waitForEnd();
@@ -124,7 +128,7 @@ export class Generation {
     }
   }
 
-  /** Ends the whole process group at once. */
+  /** Ends the whole group at once. */
   kill(): void {
     this.#leftover ??= createStopError();
     this.#process.killGroup();
@@ -180,11 +184,11 @@ export class Generation {
   }
 
   #createProcess(token: string): SidecarProcess {
-    const { program, transport, number: generation, log } = this.#options;
+    const { program, transport, number: generation } = this.#options;
     const introduction = { endpoint: transport.endpoint, identity: this.identity, token };
     return new SidecarProcess(createLaunch(program, { ...introduction, generation }), {
       onLine: (line) => {
-        log.info({ generation }, line);
+        this.#output.add(line);
       },
       onExit: () => {
         this.client.stopCredits();
@@ -206,10 +210,8 @@ export class Generation {
       const message = `the sidecar did not say HELLO within ${helloLimitMs} ms (helloLimitMs)`;
       return createFailure("hello_timeout", message);
     });
-    arm(startLimitMs, () => {
-      const message = `the sidecar was not ready within ${startLimitMs} ms (startLimitMs)`;
-      return createFailure("start_timeout", message);
-    });
+    const late = `the sidecar was not ready within ${startLimitMs} ms (startLimitMs)`;
+    arm(startLimitMs, () => createFailure("start_timeout", late));
   }
 
   async #send(message: DownMessage): Promise<void> {
@@ -238,6 +240,7 @@ export class Generation {
 
   async #waitForEnd(): Promise<GenerationEnd> {
     const exit = await this.#process.exited;
+    this.#output.end();
     await waitMs(SETTLE_MS);
     const isAsked = this.#leftover !== null;
     const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#state));

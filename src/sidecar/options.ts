@@ -23,6 +23,9 @@ export interface SupervisionLimits extends LivenessLimits {
   readonly breakerWindowMs: number;
   /** From the opening of the breaker to the next trial. */
   readonly breakerPauseMs: number;
+  /** How much of a sidecar's output goes into the log; see SidecarLog. */
+  readonly logBurstLineCount: number;
+  readonly logLinesPerSecond: number;
 }
 
 const MINUTE_MS = 60_000;
@@ -50,6 +53,8 @@ export const DEFAULT_LIMITS: SupervisionLimits = Object.freeze({
   breakerFailureLimit: 5,
   breakerWindowMs: 10 * MINUTE_MS,
   breakerPauseMs: MINUTE_MS,
+  logBurstLineCount: 2_000,
+  logLinesPerSecond: 200,
 });
 
 /** The limits that an operator sets. */
