@@ -1,7 +1,7 @@
 """Compares the memory that a checkpoint needs with what there is, before anything is allocated."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -14,6 +14,7 @@ OVERHEAD_BYTES = 600_000_000
 _LIMIT_FILES = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
+@runtime_checkable
 class Device(Protocol):
     """What is asked of a JAX device here."""
 

@@ -1,13 +1,13 @@
-"""The program `python -m sidecar.hub.pull MODEL VQGAN`: fetches a checkpoint without serving it.
+"""The program `python -m sidecar.hub.pull [--model ADDRESS] [--vqgan ADDRESS]`: fetches, serves nothing.
 
 Prints the folders, one a line, after the lines of progress. Exit codes: 0 all are here, 1 worth
 another try, 3 not without a change.
 """
 
+import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
 
 from sidecar import orphan_guard
 from sidecar.hub.address import HubAddress
@@ -17,14 +17,18 @@ EXIT_RETRY = 1
 EXIT_PERMANENT = 3
 
 
-def pull(model: str, vqgan: Sequence[str]) -> int:
-    """Fetch a model and its VQGAN; returns the exit code."""
+def pull(model: str | None, vqgan: str | None) -> int:
+    """Fetch a model and its VQGAN, whichever is given; returns the exit code."""
     # Imported after the guard is armed: it takes a while.
     from sidecar.hub.fetch import Wanted, fetch
 
+    places = [(model, True), (vqgan, False)]
     try:
-        wanted = [Wanted(HubAddress.parse(model), with_tokenizer=True)]
-        wanted += [Wanted(HubAddress.parse(each), with_tokenizer=False) for each in vqgan]
+        wanted = [
+            Wanted(HubAddress.parse(place), with_tokenizer=with_tokenizer)
+            for place, with_tokenizer in places
+            if place is not None
+        ]
         folders = fetch(wanted, lambda _done, _total: None)
     except HubError as error:
         logging.getLogger("sidecar.hub").error("%s", error)
@@ -40,4 +44,8 @@ if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     # It tells at INFO of every request.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    sys.exit(pull(sys.argv[1], sys.argv[2:]))
+    parser = argparse.ArgumentParser(prog="python -m sidecar.hub.pull", description=__doc__)
+    parser.add_argument("--model")
+    parser.add_argument("--vqgan")
+    options = parser.parse_args()
+    sys.exit(pull(options.model, options.vqgan))

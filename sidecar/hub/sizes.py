@@ -1,7 +1,7 @@
 """Bytes and seconds as people write them."""
 
 
-def format_bytes(count: float) -> str:
+def format_bytes(count: float | int) -> str:
     """Three digits and a decimal unit: 1.75 GB."""
     for unit in ("B", "kB", "MB"):
         if round(count) < 1000:
@@ -10,7 +10,7 @@ def format_bytes(count: float) -> str:
     return f"{count:.3g} GB" if count < 100 else f"{count:.0f} GB"
 
 
-def format_duration(seconds: float) -> str:
+def format_duration(seconds: float | int) -> str:
     """Seconds below two minutes, minutes below two hours, then hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"

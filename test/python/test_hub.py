@@ -81,7 +81,7 @@ class Machine:
     def start_pull(self, hub, *, model=f"hf:{MODEL}", vqgan=f"hf:{VQGAN}", **env):
         inherited = {name: value for name, value in os.environ.items() if name not in PROXIES}
         return subprocess.Popen(
-            [sys.executable, "-m", "sidecar.hub.pull", model, vqgan],
+            [sys.executable, "-m", "sidecar.hub.pull", "--model", model, "--vqgan", vqgan],
             cwd=self.repo_root,
             env={**inherited, "HF_ENDPOINT": hub.url, "HF_HOME": str(self.home), **env},
             stdout=subprocess.PIPE,
