@@ -4,11 +4,13 @@ import { AppError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { encode, type DownMessage, type SidecarConfig } from "../wire.js";
 import { SidecarClient } from "./client.js";
-import { createFailure, describeExit, type Failure } from "./failure.js";
+import { describeExit, type Failure } from "./failure.js";
 import { Liveness } from "./liveness.js";
 import { createLaunch, type Launch } from "./launch.js";
 import type { SupervisionLimits } from "./options.js";
+import { PhasePace } from "./phase-pace.js";
 import { SidecarProcess } from "./process.js";
+import { StartWatch } from "./start-watch.js";
 import type { SidecarStatus } from "./status.js";
 import type { Transport } from "./transport.js";
 
@@ -48,13 +50,13 @@ export class Generation {
   readonly #options: GenerationOptions;
   readonly #process: SidecarProcess;
   readonly #liveness: Liveness;
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #startWatch: StartWatch;
   #state: GenerationState = "starting";
   /** The first cause wins: what follows is its effect. */
   #failure: Failure | null = null;
   #isAsked = false;
   #readyAtMs: number | null = null;
-  #phase: SidecarStatus["phase"] = null;
+  readonly #pace = new PhasePace();
   #rssBytes: number | null = null;
 
   constructor(options: GenerationOptions) {
@@ -66,7 +68,9 @@ export class Generation {
     this.client = this.#createClient(token);
     this.#liveness = this.#createLiveness();
     this.#process = this.#createProcess(token);
-    this.#startTimers();
+    this.#startWatch = new StartWatch(options.limits, (failure) => {
+      this.#fail(failure);
+    });
     this.ended = this.#waitForEnd();
   }
 
@@ -81,7 +85,7 @@ export class Generation {
   > {
     return {
       pid: this.#process.pid,
-      phase: this.#phase,
+      phase: this.#pace.phase,
       ready: this.#state === "ready" ? this.client.ready : null,
       beatAgeMs: this.#state === "starting" ? null : Math.round(this.#liveness.silenceMs),
       running: this.client.runningCount,
@@ -132,18 +136,20 @@ export class Generation {
       send: (message) => this.#send(message),
       events: {
         onWelcomed: () => {
+          this.#startWatch.noteHello();
           this.#enter("loading");
           this.#liveness.start();
         },
-        onPhase: ({ name, done, total, unit }) => {
-          this.#phase = { name, done, total, unit };
+        onPhase: (phase) => {
+          this.#pace.note(phase);
+          if (phase.name === "download") this.#startWatch.noteDownload();
           onChange();
         },
         onReady: () => {
           this.#readyAtMs = performance.now();
-          this.#phase = null;
+          this.#pace.clear();
           this.#liveness.noteReady();
-          this.#stopTimers();
+          this.#startWatch.stop();
           this.#enter("ready");
         },
         onBeat: (beat) => {
@@ -184,30 +190,6 @@ export class Generation {
     });
   }
 
-  #startTimers(): void {
-    const { helloLimitMs, startLimitMs } = this.#options.limits;
-    const arm = (limitMs: number, check: () => Failure | null) => {
-      const timer = setTimeout(() => {
-        const failure = check();
-        if (failure !== null) this.#fail(failure);
-      }, limitMs);
-      this.#timers.push(timer);
-    };
-    arm(helloLimitMs, () => {
-      if (this.#state !== "starting") return null;
-      const message = `the sidecar did not say HELLO within ${helloLimitMs} ms (helloLimitMs)`;
-      return createFailure("hello_timeout", message);
-    });
-    arm(startLimitMs, () => {
-      const message = `the sidecar was not ready within ${startLimitMs} ms (startLimitMs)`;
-      return createFailure("start_timeout", message);
-    });
-  }
-
-  #stopTimers(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-  }
-
   async #send(message: DownMessage): Promise<void> {
     const { transport } = this.#options;
     await transport.send(this.identity, encode(message));
@@ -227,7 +209,7 @@ export class Generation {
   }
 
   #close(): void {
-    this.#stopTimers();
+    this.#startWatch.stop();
     this.#liveness.stop();
     this.client.close(
       this.#isAsked
