@@ -2,13 +2,10 @@ import type { Logger } from "../log.js";
 import type { SidecarConfig } from "../wire.js";
 import type { Launch } from "./launch.js";
 import type { LivenessLimits } from "./liveness.js";
+import type { StartLimits } from "./start-watch.js";
 
 /** The times and numbers of supervision. */
-export interface SupervisionLimits extends LivenessLimits {
-  /** From the start of the process to HELLO. */
-  readonly helloLimitMs: number;
-  /** From the start of the process to READY. */
-  readonly startLimitMs: number;
+export interface SupervisionLimits extends LivenessLimits, StartLimits {
   /** From GENERATE to ACCEPTED. */
   readonly acceptLimitMs: number;
   /** From SIGTERM to SIGKILL, when a sidecar has failed. */
