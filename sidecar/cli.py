@@ -2,6 +2,7 @@
 
 import argparse
 import faulthandler
+import json
 import logging
 import signal
 import sys
@@ -26,11 +27,25 @@ def read_connection(arguments: Sequence[str], environment: Mapping[str, str]) ->
     return Connection(options.endpoint, options.identity, token, int(generation))
 
 
+class _JsonFormatter(logging.Formatter):
+    """One record, one line of JSON, a traceback included; the server merges it into its own log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, separators=(",", ":"))
+
+
 def start_diagnostics() -> None:
     """Log to standard error; print stacks there on SIGUSR1 and before a fatal signal."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     # JAX tells at INFO of every backend that this machine does not have.
     logging.getLogger("jax").setLevel(logging.WARNING)
     faulthandler.enable()

@@ -18,6 +18,9 @@ from sidecar.checkpoint import (
 )
 from sidecar.config import SAMPLING_LIMITS, ConfigError, SamplingSettings
 from sidecar.engine import Engine, EngineTask
+from sidecar.hub.address import HubAddress, is_hub_address
+from sidecar.hub.errors import HubError
+from sidecar.memory import MemoryInsufficientError, check_memory
 from sidecar.messages import (
     LoadPhase,
     Phase,
@@ -53,13 +56,16 @@ def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
         beat: called with the phase's name whenever there was progress.
 
     Raises:
+        HubError: a checkpoint that is not on this machine cannot be fetched.
         CheckpointNotFoundError, ConfigError, CheckpointError: permanent; see `describe_failure`.
+        MemoryInsufficientError: permanent too, and found before anything is allocated.
     """
     phases = _Phases(emit, beat)
     _configure_jax(config)
+    folder, vqgan_folder = _find_folders(config, phases)
     with phases.measure("load"):
         phases.report(0, 2, "files")
-        found = open_checkpoint(Path(config.checkpoint), _optional_path(config.vqgan))
+        found = open_checkpoint(folder, vqgan_folder)
         text = TextProcessor.from_checkpoint(
             found.folder,
             max_length=found.config.max_text_length,
@@ -67,6 +73,7 @@ def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
             normalize=found.config.normalize_text,
         )
         dtype = _choose_precision(config.precision)
+        check_memory(found.config, dtype, slots=config.slots, device=jax.devices()[0])
         weights = load_weights(found, dtype)
         phases.report(2, 2, "files")
     with phases.measure("compile"):
@@ -89,6 +96,10 @@ def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
 def describe_failure(error: Exception) -> tuple[str, bool]:
     """The protocol's code for what ended the compute thread, and whether another start may help."""
     match error:
+        case HubError():
+            return error.code, error.retryable
+        case MemoryInsufficientError():
+            return "memory_insufficient", False
         case CheckpointNotFoundError():
             return "checkpoint_not_found", False
         case ConfigError():
@@ -191,5 +202,21 @@ def _describe(
     )
 
 
-def _optional_path(folder: str | None) -> Path | None:
-    return None if folder is None else Path(folder)
+def _find_folders(config: SidecarConfig, phases: _Phases) -> tuple[Path, Path | None]:
+    """The folders of the checkpoint and its VQGAN; what has a hub address is fetched first."""
+    places = [place for place in (config.checkpoint, config.vqgan) if place is not None]
+    addresses = [HubAddress.parse(place) for place in places if is_hub_address(place)]
+    folders = {place: Path(place) for place in places}
+    if addresses:
+        # Imported when there is something to fetch: it costs half a second of every start.
+        from sidecar.hub.fetch import Wanted, fetch
+
+        hub_places = [place for place in places if is_hub_address(place)]
+        wanted = [
+            Wanted(address, with_tokenizer=place == config.checkpoint)
+            for place, address in zip(hub_places, addresses, strict=True)
+        ]
+        with phases.measure("download"):
+            found = fetch(wanted, lambda done, total: phases.report(done, total, "bytes"))
+        folders.update(zip(hub_places, found, strict=True))
+    return folders[config.checkpoint], None if config.vqgan is None else folders[config.vqgan]

@@ -40,9 +40,11 @@ LoadPhase: TypeAlias = Literal["download", "load", "compile", "warm_up"]
 
 @dataclass(frozen=True, slots=True)
 class SidecarConfig:
-    """All the settings of a sidecar; it reads none elsewhere.
+    """All the settings of a sidecar; only those of the Hugging Face tools (HF_HOME, HF_ENDPOINT,
+    HF_TOKEN, HF_HUB_OFFLINE, proxies) it reads from its environment.
 
-    `checkpoint` and `vqgan` are folders (`vqgan` None: look in the checkpoint and beside it),
+    `checkpoint` and `vqgan` are folders or `hf:owner/name[@revision]`, which is fetched first
+    (`vqgan` None: look in the checkpoint and beside it),
     `slots` the images decoded together, `chunk_tokens` the image tokens between two looks at the
     outside world, `cache_dir` JAX's persistent compile cache (None: none is kept),
     `beat_interval_ms` the time between two unasked beats.

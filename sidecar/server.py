@@ -50,7 +50,16 @@ EXIT_PERMANENT = 3
 EXIT_PROTOCOL = 4
 
 # Failures that a restart with the same settings would only repeat.
-PERMANENT_CODES = frozenset({"checkpoint_not_found", "checkpoint_invalid", "config_unsupported"})
+PERMANENT_CODES = frozenset(
+    {
+        "checkpoint_not_found",
+        "checkpoint_invalid",
+        "config_unsupported",
+        "hub_refused",
+        "cache_unwritable",
+        "memory_insufficient",
+    }
+)
 
 _FAREWELL_MS = 2000
 _HIGH_WATER_MARK = 1000

@@ -1,31 +1,22 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
-import { AppError } from "./errors.js";
 import { readVersion } from "./version.js";
-import {
-  type ImageFormatName,
-  type LogLevel,
-  type ModelVersion,
-  type Settings,
-} from "./config/flags.js";
+import { splitCommandLine } from "./config/command-line.js";
+import type { ImageFormatName, LogLevel, Settings } from "./config/flags.js";
 import { formatHelp } from "./config/help.js";
 import { listDevices, shareDevices } from "./config/devices.js";
+import { createConfigError } from "./config/invalid.js";
+import { resolveModel, type ModelPlaces, type ResolvedModel } from "./config/model.js";
+import { formatModels } from "./config/models-table.js";
 import { checkValues, readArguments, readEnvironment } from "./config/read.js";
-import { findWeights, type Weights } from "./config/weights.js";
 
 /** Everything the server is told from outside, checked and complete. Frozen. */
-export interface Config {
+export interface Config extends ResolvedModel {
   readonly version: string;
   readonly packageRoot: string;
   readonly host: string;
   readonly port: number;
-  /** `Nano`, `Mini`, `Mega`, `Mega_full`, or `Custom` for a folder given without a version. */
-  readonly modelVersion: string;
-  /** Why this model was chosen, when nobody chose it; for the log. */
-  readonly modelNote: string | null;
-  readonly checkpoint: string;
-  readonly vqgan: string | null;
   readonly saveToDisk: boolean;
   readonly imgFormat: ImageFormatName;
   readonly outputDir: string;
@@ -44,7 +35,6 @@ export interface Config {
   readonly quarantineMs: number;
   readonly slots: number;
   readonly chunkTokens: number;
-  readonly precision: "auto" | "float32" | "bfloat16";
   /** The Python that runs the sidecar. */
   readonly python: string;
   readonly cacheDir: string | null;
@@ -60,9 +50,9 @@ export interface Surroundings {
   readonly packageRoot: string;
 }
 
-/** What the command line asks for: to serve with a Config, or to print a text and leave. */
+/** What the command line asks for: to serve a Config, to fetch its model, or to print a text and leave. */
 export type Command =
-  | { readonly action: "serve"; readonly config: Config }
+  | { readonly action: "serve" | "pull"; readonly config: Config }
   | { readonly action: "print"; readonly text: string };
 
 /** Reads the process itself; the only place that touches `process.env` and `process.argv`. */
@@ -78,14 +68,23 @@ export function readSurroundings(packageRoot: string): Surroundings {
  */
 export function readCommand(surroundings: Surroundings): Command {
   const version = readVersion(surroundings.packageRoot);
-  const flags = readArguments(surroundings.argv);
+  const { word, argv } = splitCommandLine(surroundings.argv);
+  const flags = readArguments(argv);
   if (flags.action === "help") return { action: "print", text: formatHelp(version) };
   if (flags.action === "version") return { action: "print", text: `${version}\n` };
   const env = readEnvironment(surroundings.env);
   const { settings, problems } = checkValues(new Map([...env.values, ...flags.values]));
   const found = [...flags.problems, ...env.problems, ...problems];
   if (settings === null || found.length > 0) throw createConfigError(found);
-  return { action: "serve", config: resolveConfig(settings, version, surroundings) };
+  if (word === "models") {
+    return { action: "print", text: formatModels(placesOf(surroundings), settings.slots) };
+  }
+  if (word === "pull" && settings.model_version === null && settings.checkpoint === null) {
+    throw createConfigError([
+      "pull needs the name of a model: pull Mini, or pull hf:owner/name; models lists them",
+    ]);
+  }
+  return { action: word, config: resolveConfig(settings, version, surroundings) };
 }
 
 function resolveConfig(settings: Settings, version: string, at: Surroundings): Config {
@@ -95,7 +94,7 @@ function resolveConfig(settings: Settings, version: string, at: Surroundings): C
     packageRoot: at.packageRoot,
     host: settings.host,
     port: settings.port,
-    ...resolveModel(settings, at),
+    ...resolveModel(settings, placesOf(at)),
     saveToDisk: settings.save_to_disk,
     imgFormat: settings.img_format,
     outputDir: path.resolve(at.cwd, settings.output_dir),
@@ -113,63 +112,14 @@ function resolveConfig(settings: Settings, version: string, at: Surroundings): C
     quarantineMs: settings.quarantine * 1000,
     slots: settings.slots,
     chunkTokens: settings.chunk_tokens,
-    precision: settings.precision,
     python: settings.sidecar_python ?? defaultPython(at.packageRoot),
     cacheDir: cacheDir.toLowerCase() === "none" ? null : path.resolve(at.cwd, cacheDir),
     logLevel: settings.log_level,
   });
 }
 
-type ResolvedModel = Pick<Config, "modelVersion" | "modelNote" | "checkpoint" | "vqgan">;
-
-function resolveModel(settings: Settings, at: Surroundings): ResolvedModel {
-  const checkpoint = resolveFolder("--checkpoint", settings.checkpoint, at.cwd);
-  const vqgan = resolveFolder("--vqgan", settings.vqgan, at.cwd);
-  if (checkpoint !== null) {
-    const modelVersion = settings.model_version ?? "Custom";
-    return { modelVersion, modelNote: null, checkpoint, vqgan };
-  }
-  const places = { packageRoot: at.packageRoot, hubCache: hubCache(at) };
-  if (settings.model_version === null) {
-    const mini = findWeights("Mini", places);
-    const nano = mini === null ? findWeights("Nano", places) : null;
-    const modelNote =
-      mini === null
-        ? "The weights of DALL-E Mini are not on this machine, so the embedded Nano model is served"
-        : "The weights of DALL-E Mini are on this machine, so they are served";
-    if (mini !== null) return describeModel("Mini", modelNote, mini, vqgan);
-    if (nano !== null) return describeModel("Nano", modelNote, nano, vqgan);
-    throw createConfigError(["no model is on this machine: pass --checkpoint FOLDER"]);
-  }
-  const weights = findWeights(settings.model_version, places);
-  if (weights === null) throw createConfigError([describeMissing(settings.model_version)]);
-  return describeModel(settings.model_version, null, weights, vqgan);
-}
-
-function describeModel(
-  modelVersion: ModelVersion,
-  modelNote: string | null,
-  weights: Weights,
-  vqgan: string | null,
-): ResolvedModel {
-  return { modelVersion, modelNote, checkpoint: weights.checkpoint, vqgan: vqgan ?? weights.vqgan };
-}
-
-function describeMissing(modelVersion: string): string {
-  return (
-    `--model_version ${modelVersion}: its weights are not on this machine, and this version of the ` +
-    `server downloads none. Pass --checkpoint FOLDER (config.json, flax_model.msgpack and the ` +
-    `tokenizer files), with --vqgan FOLDER if the VQGAN is elsewhere, or choose --model_version Nano`
-  );
-}
-
-function resolveFolder(flag: string, folder: string | null, cwd: string): string | null {
-  if (folder === null) return null;
-  const resolved = path.resolve(cwd, folder);
-  if (statSync(resolved, { throwIfNoEntry: false })?.isDirectory() === true) return resolved;
-  throw createConfigError([
-    `${flag} must be a folder on this machine; there is none at ${resolved}`,
-  ]);
+function placesOf(at: Surroundings): ModelPlaces {
+  return { packageRoot: at.packageRoot, hubCache: hubCache(at), cwd: at.cwd };
 }
 
 function cacheRoot(at: Surroundings): string {
@@ -190,12 +140,4 @@ function readVariable(at: Surroundings, name: string): string | null {
 function defaultPython(packageRoot: string): string {
   const own = path.join(packageRoot, ".venv", "bin", "python");
   return existsSync(own) ? own : "python3";
-}
-
-function createConfigError(problems: readonly string[]): AppError {
-  const list = problems.map((problem) => `  - ${problem}`).join("\n");
-  return new AppError(
-    "config_invalid",
-    `The settings are not valid:\n${list}\n(--help lists them.)`,
-  );
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { fileURLToPath } from "node:url";
 import { readCommand, readSurroundings, type Config } from "./config.js";
+import { isHubAddress } from "./config/known-models.js";
 import { hasCode } from "./errors.js";
 import { createApp } from "./http/app.js";
 import { LOOSE_LIMITS } from "./http/fields.js";
@@ -16,6 +17,7 @@ import { createLogger, type Logger } from "./log.js";
 import { Quarantine } from "./jobs/quarantine.js";
 import { createLimits } from "./sidecar/options.js";
 import { SidecarPool } from "./sidecar/pool.js";
+import { pullCheckpoints } from "./sidecar/pull.js";
 import type { SidecarStatus } from "./sidecar/status.js";
 import { Supervisor } from "./sidecar/supervisor.js";
 
@@ -42,11 +44,34 @@ interface Parts {
 try {
   const command = readCommand(readSurroundings(PACKAGE_ROOT));
   if (command.action === "print") process.stdout.write(command.text);
+  else if (command.action === "pull") process.exitCode = await pull(command.config);
   else await serve(command.config);
 } catch (error) {
   if (!hasCode(error, "config_invalid") && !hasCode(error, "listen_failed")) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exitCode = error.code === "config_invalid" ? 2 : 1;
+}
+
+/** Fetches what the configuration names on the hub; the exit code is 0 when all of it is here. */
+async function pull(config: Config): Promise<number> {
+  const say = (line: string) => process.stdout.write(`${line}\n`);
+  const keepAddress = (place: string | null) => {
+    if (place === null || isHubAddress(place)) return place;
+    say(`Here: ${place}`);
+    return null;
+  };
+  const wanted = { model: keepAddress(config.checkpoint), vqgan: keepAddress(config.vqgan) };
+  if (wanted.model === null && wanted.vqgan === null) return 0;
+  if (config.modelNote !== null) say(config.modelNote);
+  const stopping = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      stopping.abort();
+    });
+  }
+  const args = ["-m", "sidecar.hub.pull"];
+  const program = { command: config.python, args, cwd: config.packageRoot, env: {} };
+  return pullCheckpoints({ program, ...wanted, onLine: say, signal: stopping.signal });
 }
 
 /** Listens first, so that health can be asked while the model loads; then starts the sidecar. */

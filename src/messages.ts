@@ -24,7 +24,7 @@ const seed = integer(0, 2 ** 32 - 1);
 const tokenCount = z.tuple([identifier, count], "[taskId, tokenCount]");
 
 // The messages, in the order of sidecar/messages.py.
-/** All the settings of a sidecar; it reads none elsewhere. */
+/** All the settings of a sidecar; only those of the Hugging Face tools it reads elsewhere. */
 const sidecarConfig = record({
   modelVersion: text,
   checkpoint: text,
@@ -159,7 +159,7 @@ export const upMessage = z.discriminatedUnion("type", [
 ]);
 /** From the server to the sidecar. */
 export const downMessage = z.discriminatedUnion("type", [welcome, generate, cancel, ping, drain]);
-/** All the settings of a sidecar; it reads none elsewhere. */
+/** All the settings of a sidecar; only those of the Hugging Face tools it reads elsewhere. */
 export type SidecarConfig = z.infer<typeof sidecarConfig>;
 export type Phase = z.infer<typeof phase>;
 export type Hello = z.infer<typeof hello>;

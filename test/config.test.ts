@@ -10,6 +10,9 @@ import { containing } from "./support/matchers.js";
 type Env = Record<string, string | undefined>;
 
 const WEIGHTS = "flax_model.msgpack";
+const MINI_ADDRESS = "hf:dalle-mini/dalle-mini@c8e67bc58edda0333009fa358752ca2dca56bc40";
+const VQGAN = "dalle-mini/vqgan_imagenet_f16_16384";
+const VQGAN_COMMIT = "e93a26e7707683d349bf5d5c41c5b0ef69b677a9";
 
 /** A machine of its own: package, home and working folder, all in one temporary folder. */
 let root: string;
@@ -48,10 +51,14 @@ async function addEmbedded(name: string): Promise<string> {
   return folder;
 }
 
-async function addSnapshot(hub: string, name: string): Promise<string> {
-  const folder = path.join(hub, `models--${name.replace("/", "--")}`, "snapshots", "abc123");
+async function addSnapshot(
+  hub: string,
+  name: string,
+  { commit = "abc123", files = ["config.json", "tokenizer.json", WEIGHTS] } = {},
+): Promise<string> {
+  const folder = path.join(hub, `models--${name.replace("/", "--")}`, "snapshots", commit);
   await mkdir(folder, { recursive: true });
-  await writeFile(path.join(folder, WEIGHTS), "");
+  for (const file of files) await writeFile(path.join(folder, file), "");
   return folder;
 }
 
@@ -158,10 +165,13 @@ describe("wrong settings", () => {
     [["--log_level", "loud"], {}, "one of trace, debug"],
     [["--queue_limit", "0"], {}, "an integer from 1 to 100000"],
     [["--checkpoint", "nowhere"], {}, "--checkpoint must be a folder on this machine"],
-    [["--checkpoint", "hf:dalle-mini/dalle-mini"], {}, "a folder on this machine"],
+    [["--checkpoint", "hf:dalle-mini"], {}, "a folder, hf:owner/name or hf:owner/name@revision"],
+    [["--vqgan", "hf:a/b@"], {}, "a folder, hf:owner/name or hf:owner/name@revision"],
     [["--vqgan", "nowhere"], {}, "--vqgan must be a folder"],
-    [["--model_version", "Mega"], {}, "Pass --checkpoint FOLDER"],
-    [["--model_version", "mini"], {}, "--model_version Mini: its weights are not on this machine"],
+    [["pull"], {}, "pull needs the name of a model"],
+    [["pull", "minni"], {}, "one of Nano, Mini, Mega, Mega_full"],
+    [["pull", "mini", "more"], {}, `unexpected argument "more"`],
+    [["models", "mini"], {}, `unexpected argument "mini"`],
   ];
   test.each(cases)("%j with %j is refused with what was expected", (argv, env, message) => {
     const error = readError(argv, env);
@@ -215,10 +225,65 @@ describe("the model", () => {
     expect(read([]).modelVersion).toBe("Nano");
   });
 
+  test("is not Mini when the cache has only a part of it", async () => {
+    const cache = path.join(root, "home/.cache/huggingface/hub");
+    await addSnapshot(cache, VQGAN);
+    await addSnapshot(cache, "dalle-mini/dalle-mini", { files: ["config.json", WEIGHTS] });
+    expect(read([]).modelVersion).toBe("Nano");
+  });
+
+  test("is of the checked commit when the cache has several", async () => {
+    const cache = path.join(root, "home/.cache/huggingface/hub");
+    const vqgan = await addSnapshot(cache, VQGAN, { commit: VQGAN_COMMIT });
+    await addSnapshot(cache, VQGAN, { commit: "0".repeat(40) });
+    const checkpoint = await addSnapshot(cache, "dalle-mini/dalle-mini");
+    expect(read([])).toMatchObject({ modelVersion: "Mini", checkpoint, vqgan });
+  });
+
+  test("is fetched when it is asked for and not here", () => {
+    expect(read(["--model_version", "mini"])).toMatchObject({
+      modelVersion: "Mini",
+      modelNote: containing("what is missing of 1.75 GB is fetched first"),
+      checkpoint: MINI_ADDRESS,
+      vqgan: `hf:${VQGAN}@${VQGAN_COMMIT}`,
+      precision: "auto",
+    });
+  });
+
+  test("Mega is Mega_full in 16 bits unless told otherwise, and the log says so", () => {
+    const mega = read(["--model_version", "Mega"]);
+    const full = read(["--model_version", "Mega_full"]);
+    expect(mega.checkpoint).toBe(full.checkpoint);
+    expect([mega.precision, full.precision]).toEqual(["bfloat16", "auto"]);
+    expect(mega.modelNote).toContain("Mega_full's weights are served, in 16 bits");
+    expect(read(["--model_version", "Mega", "--precision", "float32"]).precision).toBe("float32");
+  });
+
+  test("of the hub is an address, with the VQGAN and the commits that are known", () => {
+    expect(read(["--checkpoint", "hf:dalle-mini/dalle-mini"]).checkpoint).toBe(MINI_ADDRESS);
+    expect(read(["--checkpoint", "hf:me/mine@v2"])).toMatchObject({
+      modelVersion: "Custom",
+      checkpoint: "hf:me/mine@v2",
+      vqgan: `hf:${VQGAN}@${VQGAN_COMMIT}`,
+    });
+    expect(read(["--checkpoint", "hf:me/mine", "--vqgan", "hf:me/vqgan"]).vqgan).toBe(
+      "hf:me/vqgan",
+    );
+  });
+
+  test("may be a W&B artifact folder, whose name has a colon", async () => {
+    const artifact = path.join(root, "artifacts", "mini-1:v0");
+    await mkdir(artifact, { recursive: true });
+    expect(read(["--checkpoint", "artifacts/mini-1:v0"])).toMatchObject({
+      checkpoint: artifact,
+      vqgan: null,
+    });
+  });
+
   test("has to be given when the package has none", async () => {
     await rm(path.join(root, "package", "checkpoints"), { recursive: true });
     expect(readError([]).message).toContain(
-      "no model is on this machine: pass --checkpoint FOLDER",
+      "no model is on this machine: pass --checkpoint FOLDER, or --model_version Mini",
     );
   });
 
@@ -237,6 +302,39 @@ describe("the model", () => {
       vqgan: mine,
       modelNote: null,
     });
+  });
+});
+
+describe("sub-commands", () => {
+  test.each([
+    [["pull", "Mini"], MINI_ADDRESS],
+    [["pull", "hf:me/mine"], "hf:me/mine"],
+    [["pull", "--checkpoint", "hf:me/mine@v1"], "hf:me/mine@v1"],
+  ])("%j is to fetch %s", (argv, checkpoint) => {
+    expect(run(argv)).toMatchObject({ action: "pull", config: { checkpoint } });
+  });
+
+  test("models lists every version with its size, its memory and where it is", async () => {
+    const mini = await addSnapshot(
+      path.join(root, "home/.cache/huggingface/hub"),
+      "dalle-mini/dalle-mini",
+    );
+    await addSnapshot(path.join(root, "home/.cache/huggingface/hub"), VQGAN);
+    const command = run(["models"]);
+    const lines = command.action === "print" ? command.text.split("\n") : [];
+    const [header, ...rows] = lines.slice(0, 5).map((line) => line.split(/ {2,}/));
+    expect(header).toEqual(["model", "to fetch", "memory (8 slots)", "where"]);
+    expect(rows).toEqual([
+      ["Nano", "-", "under 1 GB", path.join(root, "package", "checkpoints", "nano")],
+      ["Mini", "-", "2.9 GB in float32, 1.7 GB in bfloat16", `${mini} (0.0 GB)`],
+      ["Mega", "10.7 GB", "6.8 GB in bfloat16", "not here (dalle-mini/dalle-mega)"],
+      [
+        "Mega_full",
+        "10.7 GB",
+        "13.0 GB in float32, 6.8 GB in bfloat16",
+        "not here (dalle-mini/dalle-mega)",
+      ],
+    ]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isHubAddress, isValidHubAddress } from "./known-models.js";
 
 /**
  * The one table of settings. Parsing, environment variables, validation and `--help` all come from
@@ -50,19 +51,19 @@ export const settingsSchema = z.object({
     .nullable()
     .register(flagDocs, {
       placeholder: "NAME",
-      about: `model to serve: ${MODEL_VERSIONS.join(", ")}`,
+      about: `model to serve, fetched if it is not here: ${MODEL_VERSIONS.join(", ")}`,
       default: null,
       defaultText: "Mini if its weights are on this machine, else Nano",
     }),
-  checkpoint: folderText().nullable().register(flagDocs, {
-    placeholder: "FOLDER",
-    about: "folder with config.json and flax_model.msgpack",
+  checkpoint: placeText().nullable().register(flagDocs, {
+    placeholder: "PLACE",
+    about: "folder with config.json and flax_model.msgpack, or hf:owner/name[@revision]",
     default: null,
     defaultText: "by model version",
   }),
-  vqgan: folderText().nullable().register(flagDocs, {
-    placeholder: "FOLDER",
-    about: "folder of the VQGAN that turns image tokens into pixels",
+  vqgan: placeText().nullable().register(flagDocs, {
+    placeholder: "PLACE",
+    about: "the same for the VQGAN, which turns image tokens into pixels",
     default: null,
     defaultText: "found with the checkpoint",
   }),
@@ -210,11 +211,11 @@ function switchText() {
   });
 }
 
-function folderText() {
+function placeText() {
   return z
     .string()
     .min(1)
-    .refine((text) => !text.startsWith("hf:"), {
-      error: "a folder on this machine (hub addresses, hf:..., cannot be loaded)",
+    .refine((text) => !isHubAddress(text) || isValidHubAddress(text), {
+      error: "a folder, hf:owner/name or hf:owner/name@revision",
     });
 }

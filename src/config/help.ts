@@ -14,7 +14,9 @@ export function formatHelp(version: string): string {
   return [
     `dalle-server ${version}: turns text into pictures over HTTP.`,
     "",
-    "Usage: npm start -- [--flag value]...",
+    "Usage: npm start -- [--flag value]...                 serve",
+    "       npm start -- models                            list the models: size, memory, where",
+    "       npm start -- pull NAME|hf:owner/name           fetch a model without serving it",
     "",
     "A flag may be written --flag value or --flag=value, with _ or -. A flag beats its variable.",
     "",

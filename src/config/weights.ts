@@ -1,14 +1,12 @@
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import type { ModelVersion } from "./flags.js";
+import { addressOf, KNOWN_MODELS, KNOWN_VQGAN, type HubModel } from "./known-models.js";
 
-/** Where the Hugging Face tools publish each model. Mega in half precision is not published there. */
-const HUB_MODELS: Readonly<Partial<Record<ModelVersion, string>>> = {
-  Mini: "dalle-mini/dalle-mini",
-  Mega_full: "dalle-mini/dalle-mega",
-};
-const HUB_VQGAN = "dalle-mini/vqgan_imagenet_f16_16384";
+const CONFIG_FILE = "config.json";
 const WEIGHTS_FILE = "flax_model.msgpack";
+/** Either of these is a tokenizer. */
+const TOKENIZERS = [["tokenizer.json"], ["vocab.json", "merges.txt"]] as const;
 
 export interface WeightsPlaces {
   readonly packageRoot: string;
@@ -22,20 +20,40 @@ export interface Weights {
   readonly vqgan: string | null;
 }
 
-/** Finds the weights of a model version on this machine, or null. Nothing is downloaded. */
+/** Finds the weights of a model version on this machine, or null. Nothing is fetched. */
 export function findWeights(version: ModelVersion, places: WeightsPlaces): Weights | null {
   const embedded = path.join(places.packageRoot, "checkpoints", version.toLowerCase());
   if (existsSync(path.join(embedded, WEIGHTS_FILE))) return { checkpoint: embedded, vqgan: null };
-  const hubName = HUB_MODELS[version];
-  if (hubName === undefined) return null;
-  const checkpoint = findSnapshot(places.hubCache, hubName);
-  const vqgan = findSnapshot(places.hubCache, HUB_VQGAN);
+  if (version === "Nano") return null;
+  const checkpoint = findSnapshot(places.hubCache, KNOWN_MODELS[version], hasTokenizer);
+  const vqgan = findSnapshot(places.hubCache, KNOWN_VQGAN, () => true);
   return checkpoint === null || vqgan === null ? null : { checkpoint, vqgan };
 }
 
-function findSnapshot(hubCache: string, hubName: string): string | null {
-  const folder = path.join(hubCache, `models--${hubName.replaceAll("/", "--")}`, "snapshots");
-  const revisions = existsSync(folder) ? readdirSync(folder).sort() : [];
-  const found = revisions.find((revision) => existsSync(path.join(folder, revision, WEIGHTS_FILE)));
-  return found === undefined ? null : path.join(folder, found);
+/** The addresses that the sidecar fetches a model version from. */
+export function nameSources(version: Exclude<ModelVersion, "Nano">): Weights {
+  return { checkpoint: addressOf(KNOWN_MODELS[version]), vqgan: addressOf(KNOWN_VQGAN) };
+}
+
+/** The folder of a complete snapshot: of the checked commit, or else of any other that is there. */
+function findSnapshot(
+  hubCache: string,
+  { repo, revision }: HubModel,
+  isComplete: (folder: string) => boolean,
+): string | null {
+  const folder = path.join(hubCache, `models--${repo.replaceAll("/", "--")}`, "snapshots");
+  const others = existsSync(folder) ? readdirSync(folder).sort() : [];
+  const candidates = [revision, ...others].map((name) => path.join(folder, name));
+  const found = candidates.find(
+    (candidate) => hasAll(candidate, [CONFIG_FILE, WEIGHTS_FILE]) && isComplete(candidate),
+  );
+  return found ?? null;
+}
+
+function hasTokenizer(folder: string): boolean {
+  return TOKENIZERS.some((names) => hasAll(folder, names));
+}
+
+function hasAll(folder: string, names: readonly string[]): boolean {
+  return names.every((name) => existsSync(path.join(folder, name)));
 }

@@ -90,9 +90,9 @@ function describeNotReady(status: SidecarStatus): AppError {
 function describePhase({ phase }: SidecarStatus): string {
   if (phase === null) return "";
   const name = phase.name.replaceAll("_", " ");
-  return phase.total > 0
-    ? ` (${name}: ${phase.done} of ${phase.total} ${phase.unit})`
-    : ` (${name})`;
+  if (phase.total <= 0) return ` (${name})`;
+  const left = phase.secondsLeft === null ? "" : `, ${phase.secondsLeft} s left`;
+  return ` (${name}: ${phase.done} of ${phase.total} ${phase.unit}${left})`;
 }
 
 function describeFailure(status: SidecarStatus, howOften = ""): string {

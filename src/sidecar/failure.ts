@@ -30,6 +30,9 @@ const PERMANENT_CODES: ReadonlySet<string> = new Set([
   "checkpoint_not_found",
   "checkpoint_invalid",
   "config_unsupported",
+  "hub_refused",
+  "cache_unwritable",
+  "memory_insufficient",
   "version_mismatch",
 ]);
 

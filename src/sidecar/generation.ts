@@ -4,17 +4,14 @@ import type { AppError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { encode, type DownMessage, type SidecarConfig } from "../wire.js";
 import { SidecarClient } from "./client.js";
-import {
-  createFailure,
-  createLostError,
-  createStopError,
-  describeExit,
-  type Failure,
-} from "./failure.js";
+import { createLostError, createStopError, describeExit, type Failure } from "./failure.js";
 import { Liveness } from "./liveness.js";
 import { createLaunch, type Launch } from "./launch.js";
 import type { SupervisionLimits } from "./options.js";
+import { PhasePace } from "./phase-pace.js";
 import { SidecarProcess } from "./process.js";
+import { SidecarLog } from "./sidecar-log.js";
+import { StartWatch } from "./start-watch.js";
 import type { SidecarStatus } from "./status.js";
 import type { Transport } from "./transport.js";
 
@@ -56,14 +53,15 @@ export class Generation {
   readonly #options: GenerationOptions;
   readonly #process: SidecarProcess;
   readonly #liveness: Liveness;
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #output: SidecarLog;
+  readonly #startWatch: StartWatch;
   #state: GenerationState = "starting";
   /** The first cause wins: what follows is its effect. */
   #failure: Failure | null = null;
   /** Set when it was asked to end. */
   #leftover: AppError | null = null;
   #readyAtMs: number | null = null;
-  #phase: SidecarStatus["phase"] = null;
+  readonly #pace = new PhasePace();
   #rssBytes: number | null = null;
 
   constructor(options: GenerationOptions) {
@@ -74,8 +72,12 @@ export class Generation {
     const token = randomBytes(32).toString("hex");
     this.client = this.#createClient(token);
     this.#liveness = this.#createLiveness();
+    const ids = { sidecar: options.index, generation: options.number };
+    this.#output = new SidecarLog(options.log.child(ids), options.limits);
     this.#process = this.#createProcess(token);
-    this.#startTimers();
+    this.#startWatch = new StartWatch(options.limits, (failure) => {
+      this.#fail(failure);
+    });
     this.ended = this.#waitForEnd();
   }
 
@@ -90,7 +92,7 @@ export class Generation {
   > {
     return {
       pid: this.#process.pid,
-      phase: this.#phase,
+      phase: this.#pace.phase,
       ready: this.#state === "ready" ? this.client.ready : null,
       beatAgeMs: this.#state === "starting" ? null : Math.round(this.#liveness.silenceMs),
       running: this.client.runningCount,
@@ -124,7 +126,7 @@ export class Generation {
     }
   }
 
-  /** Ends the whole process group at once. */
+  /** Ends the whole group at once. */
   kill(): void {
     this.#leftover ??= createStopError();
     this.#process.killGroup();
@@ -141,18 +143,20 @@ export class Generation {
       send: (message) => this.#send(message),
       events: {
         onWelcomed: () => {
+          this.#startWatch.noteHello();
           this.#enter("loading");
           this.#liveness.start();
         },
-        onPhase: ({ name, done, total, unit }) => {
-          this.#phase = { name, done, total, unit };
+        onPhase: (phase) => {
+          this.#pace.note(phase);
+          if (phase.name === "download") this.#startWatch.noteDownload();
           onChange();
         },
         onReady: () => {
           this.#readyAtMs = performance.now();
-          this.#phase = null;
+          this.#pace.clear();
           this.#liveness.noteReady();
-          this.#timers.forEach(clearTimeout);
+          this.#startWatch.stop();
           this.#enter("ready");
         },
         onBeat: (beat) => {
@@ -180,35 +184,15 @@ export class Generation {
   }
 
   #createProcess(token: string): SidecarProcess {
-    const { program, transport, number: generation, log } = this.#options;
+    const { program, transport, number: generation } = this.#options;
     const introduction = { endpoint: transport.endpoint, identity: this.identity, token };
     return new SidecarProcess(createLaunch(program, { ...introduction, generation }), {
       onLine: (line) => {
-        log.info({ generation }, line);
+        this.#output.add(line);
       },
       onExit: () => {
         this.client.stopCredits();
       },
-    });
-  }
-
-  #startTimers(): void {
-    const { helloLimitMs, startLimitMs } = this.#options.limits;
-    const arm = (limitMs: number, check: () => Failure | null) => {
-      const timer = setTimeout(() => {
-        const failure = check();
-        if (failure !== null) this.#fail(failure);
-      }, limitMs);
-      this.#timers.push(timer);
-    };
-    arm(helloLimitMs, () => {
-      if (this.#state !== "starting") return null;
-      const message = `the sidecar did not say HELLO within ${helloLimitMs} ms (helloLimitMs)`;
-      return createFailure("hello_timeout", message);
-    });
-    arm(startLimitMs, () => {
-      const message = `the sidecar was not ready within ${startLimitMs} ms (startLimitMs)`;
-      return createFailure("start_timeout", message);
     });
   }
 
@@ -230,7 +214,7 @@ export class Generation {
   }
 
   #close(): void {
-    this.#timers.forEach(clearTimeout);
+    this.#startWatch.stop();
     this.#liveness.stop();
     this.client.close(this.#leftover ?? createLostError());
     if (this.#state !== "ending") this.#enter("ending");
@@ -238,6 +222,7 @@ export class Generation {
 
   async #waitForEnd(): Promise<GenerationEnd> {
     const exit = await this.#process.exited;
+    this.#output.end();
     await waitMs(SETTLE_MS);
     const isAsked = this.#leftover !== null;
     const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#state));

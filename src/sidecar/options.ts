@@ -2,13 +2,10 @@ import type { Logger } from "../log.js";
 import type { SidecarConfig } from "../wire.js";
 import type { Launch } from "./launch.js";
 import type { LivenessLimits } from "./liveness.js";
+import type { StartLimits } from "./start-watch.js";
 
 /** The times and numbers of supervision. */
-export interface SupervisionLimits extends LivenessLimits {
-  /** From the start of the process to HELLO. */
-  readonly helloLimitMs: number;
-  /** From the start of the process to READY. */
-  readonly startLimitMs: number;
+export interface SupervisionLimits extends LivenessLimits, StartLimits {
   /** From GENERATE to ACCEPTED. */
   readonly acceptLimitMs: number;
   /** From SIGTERM to SIGKILL, when a sidecar has failed. */
@@ -23,6 +20,9 @@ export interface SupervisionLimits extends LivenessLimits {
   readonly breakerWindowMs: number;
   /** From the opening of the breaker to the next trial. */
   readonly breakerPauseMs: number;
+  /** How much of a sidecar's output goes into the log; see SidecarLog. */
+  readonly logBurstLineCount: number;
+  readonly logLinesPerSecond: number;
 }
 
 const MINUTE_MS = 60_000;
@@ -50,6 +50,8 @@ export const DEFAULT_LIMITS: SupervisionLimits = Object.freeze({
   breakerFailureLimit: 5,
   breakerWindowMs: 10 * MINUTE_MS,
   breakerPauseMs: MINUTE_MS,
+  logBurstLineCount: 2_000,
+  logLinesPerSecond: 200,
 });
 
 /** The limits that an operator sets. */

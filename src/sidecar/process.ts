@@ -3,6 +3,7 @@ import { execa } from "execa";
 import type { Exit } from "./failure.js";
 import type { Launch } from "./launch.js";
 import { createLineSplitter, RecentLines } from "./log-lines.js";
+import { describeLine } from "./sidecar-log.js";
 
 /** How many of the last log lines are kept for the report of a failure. */
 const KEPT_LINE_COUNT = 200;
@@ -83,7 +84,7 @@ export class SidecarProcess {
     const streams = [subprocess.stdout, subprocess.stderr];
     const ends = streams.map(async (stream) => {
       const splitter = createLineSplitter((line) => {
-        this.#recent.add(line);
+        this.#recent.add(describeLine(line));
         onLine(line);
       });
       stream.setEncoding("utf8");

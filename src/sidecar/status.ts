@@ -22,6 +22,13 @@ export interface LastFailure {
   readonly at: number;
 }
 
+/** How far getting ready is; the last two are null while nobody can know. */
+export interface PhaseProgress extends Pick<Phase, "name" | "done" | "total" | "unit"> {
+  /** Units a second, of the last half minute. */
+  readonly perSecond: number | null;
+  readonly secondsLeft: number | null;
+}
+
 /** Everything the rest of the server may know about the sidecar. */
 export interface SidecarStatus {
   /** Which of several sidecars this is. */
@@ -33,7 +40,7 @@ export interface SidecarStatus {
   readonly generation: number;
   readonly pid: number | null;
   readonly restarts: number;
-  readonly phase: Pick<Phase, "name" | "done" | "total" | "unit"> | null;
+  readonly phase: PhaseProgress | null;
   readonly lastFailure: LastFailure | null;
   /** When the next try starts, in epoch milliseconds; null unless `backing_off`. */
   readonly nextTryAt: number | null;

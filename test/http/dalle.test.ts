@@ -172,7 +172,16 @@ describe("when a request cannot be served", () => {
 
   test("a loading model answers 503 with its phase and a Retry-After", async () => {
     const sidecar = new FakeSidecar("loading");
-    sidecar.set({ phase: { name: "compile", done: 1, total: 3, unit: "programs" } });
+    sidecar.set({
+      phase: {
+        name: "compile",
+        done: 1,
+        total: 3,
+        unit: "programs",
+        perSecond: 0.1,
+        secondsLeft: 20,
+      },
+    });
     await start({ sidecar });
     const response = await post({ text: "a" });
     const { error } = errorSchema.parse(await response.json());

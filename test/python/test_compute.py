@@ -158,7 +158,7 @@ class FullDevice:
 
 
 def start_on(device_limit, monkeypatch, status="RESOURCE_EXHAUSTED"):
-    sidecar = Sidecar(replace(CONFIG, slots=4))
+    sidecar = Sidecar(CONFIG)
     sidecar.until(Ready)
     device = FullDevice(monkeypatch, device_limit, status)
     for index in range(4):

@@ -274,6 +274,10 @@ describe("credits", () => {
 describe("a failure of the whole sidecar", () => {
   test.each([
     ["checkpoint_not_found", true],
+    ["hub_refused", true],
+    ["cache_unwritable", true],
+    ["memory_insufficient", true],
+    ["hub_unreachable", false],
     ["checkpoint_invalid", true],
     ["config_unsupported", true],
     ["engine_error", false],

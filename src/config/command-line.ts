@@ -1,0 +1,21 @@
+import { isHubAddress } from "./known-models.js";
+
+/** What the server is started for. */
+export type CommandWord = "serve" | "models" | "pull";
+
+export interface CommandLine {
+  readonly word: CommandWord;
+  /** The flags behind it; the model of `pull` has become one. */
+  readonly argv: readonly string[];
+}
+
+/** Takes the sub-command off the command line: none is `serve`. */
+export function splitCommandLine(argv: readonly string[]): CommandLine {
+  const [first, ...rest] = argv;
+  if (first === "models") return { word: "models", argv: rest };
+  if (first !== "pull") return { word: "serve", argv };
+  const [target, ...flags] = rest;
+  if (target === undefined || target.startsWith("-")) return { word: "pull", argv: rest };
+  const flag = isHubAddress(target) ? "--checkpoint" : "--model_version";
+  return { word: "pull", argv: [flag, target, ...flags] };
+}
