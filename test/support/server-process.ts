@@ -38,7 +38,18 @@ export interface ServerExit {
 
 /** Runs the built server until it ends by itself. */
 export async function runServer(...flags: string[]): Promise<ServerExit> {
-  const child = spawn(process.execPath, [MAIN, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  return runServerIn({}, ...flags);
+}
+
+/** The same with variables added to its environment. */
+export async function runServerIn(
+  env: Readonly<Record<string, string>>,
+  ...flags: string[]
+): Promise<ServerExit> {
+  const child = spawn(process.execPath, [MAIN, ...flags], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
   const output = { stdout: "", stderr: "" };
   child.stdout.on("data", (chunk: Buffer) => (output.stdout += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (output.stderr += chunk.toString()));
@@ -89,11 +100,24 @@ export class ServerProcess {
     return ServerProcess.#spawn(folder, [...model, ...flags]);
   }
 
-  static async #spawn(folder: string, flags: readonly string[]): Promise<ServerProcess> {
+  /** Starts it over the real sidecar with a checkpoint of a hub; `env` says where the hub is. */
+  static async startHub(
+    env: Readonly<Record<string, string>>,
+    ...flags: string[]
+  ): Promise<ServerProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    return ServerProcess.#spawn(folder, ["--cache_dir", "none", ...flags], env);
+  }
+
+  static async #spawn(
+    folder: string,
+    flags: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ServerProcess> {
     const address = ["--port", "0", "--host", "127.0.0.1"];
     const child = spawn(process.execPath, [MAIN, ...address, ...flags], {
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, TMPDIR: folder },
+      env: { ...process.env, ...env, TMPDIR: folder },
     });
     const server = new ServerProcess(child, folder);
     await server.untilLogged("Listening; /ready tells when the model is loaded");
