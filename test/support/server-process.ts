@@ -19,6 +19,8 @@ const sidecarSchema = z.looseObject({
   pid: z.int().nullable(),
   generation: z.int(),
   breaker: z.looseObject({ state: z.string() }),
+  phase: z.looseObject({ name: z.string(), done: z.number() }).nullable(),
+  lastFailure: z.looseObject({ code: z.string(), reason: z.string() }).nullable(),
 });
 const healthSchema = z.looseObject({
   state: z.string(),
