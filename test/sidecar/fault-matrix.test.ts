@@ -52,16 +52,19 @@ type Fate = "works on" | "is replaced" | "is given up";
 /** What may be said only after HELLO: before it, it is a breach of the protocol like any other. */
 const NEEDS_HELLO: readonly string[] = ["duplicate-result", "unknown-task"];
 
-const CELLS: readonly { moment: Moment; fault: string; fate: Fate }[] = MOMENTS.flatMap(
-  (moment) => [
-    ...DEADLY.map((fault) => ({ moment, fault, fate: "is replaced" })),
-    ...HARMLESS.map((fault) => {
-      const isEarly = moment === "before-hello" && NEEDS_HELLO.includes(fault);
-      const isReplaced = isEarly || moment === "draining";
-      return { moment, fault, fate: isReplaced ? "is replaced" : "works on" };
-    }),
-    ...PERMANENT.map((fault) => ({ moment, fault, fate: "is given up" })),
-  ],
+function decideFate(moment: Moment, fault: string): Fate {
+  if (PERMANENT.some((one) => one === fault)) return "is given up";
+  if (DEADLY.some((one) => one === fault) || moment === "draining") return "is replaced";
+  const isEarly = moment === "before-hello" && NEEDS_HELLO.includes(fault);
+  return isEarly ? "is replaced" : "works on";
+}
+
+const CELLS = MOMENTS.flatMap((moment) =>
+  [...DEADLY, ...HARMLESS, ...PERMANENT].map((fault) => ({
+    moment,
+    fault,
+    fate: decideFate(moment, fault),
+  })),
 );
 
 /** Short where a fault is to be noticed, and never reached where none is. */
