@@ -1,0 +1,195 @@
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { describe, expect, test, vi } from "vitest";
+import { AppError } from "../../src/errors.js";
+import { JobQueue } from "../../src/jobs/queue.js";
+import { createLogger } from "../../src/log.js";
+import type { SupervisionLimits } from "../../src/sidecar/options.js";
+import { Supervisor } from "../../src/sidecar/supervisor.js";
+import type { TaskImage } from "../../src/sidecar/task.js";
+import { CONFIG, isAlive, PATIENCE, PYTHON, ROOT, waitForStatus } from "./support.js";
+
+const FAULTY_SIDECAR = path.join(ROOT, "test/fixtures/faulty_sidecar.py");
+
+const MOMENTS = [
+  "before-hello",
+  "after-hello",
+  "loading",
+  "idle",
+  "generating",
+  "sending",
+  "draining",
+] as const;
+type Moment = (typeof MOMENTS)[number];
+
+/** These end the sidecar, or it is ended for them; another one finishes the work. */
+const DEADLY = [
+  "exit-0",
+  "exit-1",
+  "sigkill",
+  "sigstop",
+  "gil-held",
+  "busy-loop",
+  "silence",
+  "garbage",
+  "oversize",
+  "wrong-token",
+] as const;
+/** These are noticed at most. */
+const HARMLESS = [
+  "duplicate-result",
+  "unknown-task",
+  "late-result",
+  "stderr-flood",
+  "closed-stdin",
+] as const;
+/** A restart would bring the same again. */
+const PERMANENT = ["wrong-version"] as const;
+
+type Fate = "works on" | "is replaced" | "is given up";
+
+/** What may be said only after HELLO: before it, it is a breach of the protocol like any other. */
+const NEEDS_HELLO: readonly string[] = ["duplicate-result", "unknown-task"];
+
+function decideFate(moment: Moment, fault: string): Fate {
+  if (PERMANENT.some((one) => one === fault)) return "is given up";
+  if (DEADLY.some((one) => one === fault) || moment === "draining") return "is replaced";
+  const isEarly = moment === "before-hello" && NEEDS_HELLO.includes(fault);
+  return isEarly ? "is replaced" : "works on";
+}
+
+const CELLS = MOMENTS.flatMap((moment) =>
+  [...DEADLY, ...HARMLESS, ...PERMANENT].map((fault) => ({
+    moment,
+    fault,
+    fate: decideFate(moment, fault),
+  })),
+);
+
+/** Short where a fault is to be noticed, and never reached where none is. */
+function createLimits(moment: Moment, fate: Fate): Partial<SupervisionLimits> {
+  const helloLimitMs = moment === "before-hello" && fate === "is replaced" ? 4_000 : 30_000;
+  if (fate === "works on") {
+    return { beatIntervalMs: 200, missedBeatLimit: 100, startMissedBeatLimit: 100, helloLimitMs };
+  }
+  return {
+    beatIntervalMs: 200,
+    missedBeatLimit: 6,
+    startMissedBeatLimit: 6,
+    helloLimitMs,
+    killGraceMs: 50,
+    phaseBudgetMs: { load: 1_000, generate: 1_000, drain: 1_000 },
+  };
+}
+const DRAIN_MS = 2_000;
+const SAMPLING = { condScale: null, temperature: null, topK: null, topP: null };
+
+/** One supervisor of one faulty sidecar, and one request for two images. */
+class Cell {
+  readonly folder = mkdtempSync(path.join(os.tmpdir(), "dalle-test-"));
+  readonly once = mkdtempSync(path.join(os.tmpdir(), "dalle-once-"));
+  readonly supervisor: Supervisor;
+  readonly images: TaskImage[] = [];
+  readonly pids = new Set<number>();
+  readonly #queue: JobQueue;
+
+  constructor(fault: string, moment: Moment, fate: Fate) {
+    this.supervisor = new Supervisor({
+      program: {
+        command: PYTHON,
+        args: [FAULTY_SIDECAR, "--fault", fault, "--at", moment, "--once", this.onceFile],
+        cwd: ROOT,
+        env: {},
+      },
+      config: CONFIG,
+      log: createLogger("silent"),
+      limits: createLimits(moment, fate),
+      runFolderParent: this.folder,
+      random: () => 0,
+    });
+    this.#queue = new JobQueue({ runner: this.supervisor, queueLimit: 9, refusal: () => null });
+    this.supervisor.onStatus(({ pid, state }) => {
+      if (pid !== null) this.pids.add(pid);
+      // As the server does.
+      if (state === "failed") this.#queue.failAll(SERVER_GAVE_UP);
+    });
+  }
+
+  get onceFile(): string {
+    return path.join(this.once, "done");
+  }
+
+  submit(): Promise<void> {
+    const onImage = (image: TaskImage, index: number) => (this.images[index] = image);
+    const spec = { prompt: "a", seeds: [5, 6], sampling: SAMPLING, deadlineInMs: 60_000 };
+    return this.#queue.submit(spec, { onImage }).done;
+  }
+
+  async dispose(): Promise<void> {
+    this.supervisor.kill();
+    await this.supervisor.stop({ drainMs: 0 });
+    rmSync(this.folder, { recursive: true });
+    rmSync(this.once, { recursive: true });
+  }
+}
+
+const SERVER_GAVE_UP = new AppError("not_ready", "The model cannot be served.");
+
+/** For docs/operations.md: how long it took to notice the fault, and to be ready again. */
+function report(cell: Cell, title: string, readyAtMs: number): void {
+  const file = process.env["FAULT_REPORT"];
+  const { lastFailure } = cell.supervisor.status();
+  if (file === undefined || lastFailure === null) return;
+  const startMs = statSync(cell.onceFile).mtimeMs;
+  const times = [lastFailure.at - startMs, readyAtMs - startMs].map((ms) => Math.round(ms));
+  appendFileSync(file, `${[title, lastFailure.code, ...times].join("\t")}\n`);
+}
+
+async function expectFate(cell: Cell, fate: Fate, moment: Moment): Promise<void> {
+  const { supervisor } = cell;
+  supervisor.start();
+  if (moment === "idle") {
+    await vi.waitFor(() => {
+      expect(existsSync(cell.onceFile)).toBe(true);
+    }, PATIENCE);
+  }
+  const done = cell.submit();
+  done.catch(() => undefined);
+  if (moment === "draining") {
+    await waitForStatus(supervisor, ({ state }) => state === "ready");
+    await vi.waitFor(() => {
+      expect(supervisor.status().running).toBe(2);
+    }, PATIENCE);
+    await supervisor.restart({ drainMs: DRAIN_MS });
+  }
+  if (fate === "is given up") {
+    await waitForStatus(supervisor, ({ state }) => state === "failed");
+    // The first of two images may have been sent before.
+    if (moment !== "sending") await expect(done).rejects.toBe(SERVER_GAVE_UP);
+    return;
+  }
+  await done;
+  expect(cell.images.map(({ seed }) => seed)).toEqual([5, 6]);
+  const { generation } = await waitForStatus(supervisor, ({ state }) => state === "ready");
+  expect(generation > 1).toBe(fate === "is replaced");
+  await expect(cell.submit()).resolves.toBeUndefined();
+}
+
+describe.each(MOMENTS)("%s", (moment) => {
+  const cells = CELLS.filter((cell) => cell.moment === moment);
+  test.concurrent.each(cells)("after $fault the sidecar $fate", async ({ fault, fate }) => {
+    const cell = new Cell(fault, moment, fate);
+    try {
+      await expectFate(cell, fate, moment);
+      report(cell, `${moment}\t${fault}`, Date.now());
+      await cell.supervisor.stop({ drainMs: 1_000 });
+      expect(readdirSync(cell.folder)).toEqual([]);
+      await vi.waitFor(() => {
+        expect([...cell.pids].filter(isAlive)).toEqual([]);
+      }, PATIENCE);
+    } finally {
+      await cell.dispose();
+    }
+  });
+});
