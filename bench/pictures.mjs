@@ -11,10 +11,10 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const FOLDER = join(ROOT, "docs", "pictures");
 const COLUMNS = 5;
 
-/** @type {{ sentences: { text: string }[] }} */
-const { sentences } = JSON.parse(
-  await readFile(join(ROOT, "test", "fixtures", "nano-sentences.json"), "utf8"),
-);
+const fixture = await readFile(join(ROOT, "test", "fixtures", "nano-sentences.json"), "utf8");
+/** @type {unknown} */
+const parsed = JSON.parse(fixture);
+const { sentences } = /** @type {{ sentences: { text: string }[] }} */ (parsed);
 await mkdir(FOLDER, { recursive: true });
 const server = await startServer(["--model_version", "Nano", "--img_format", "PNG"]);
 const cells = [];

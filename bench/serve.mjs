@@ -22,6 +22,7 @@ const MIB = 2 ** 20;
 const server = await startServer(process.argv.slice(2));
 const health = await readHealth(server);
 const side = Number(health.sidecar.imageSize.split("x")[0]);
+/** @type {Map<number, number>} */
 const secondsByCount = new Map();
 for (const count of IMAGE_COUNTS) {
   await timeRequest(server, count, 0);
@@ -43,7 +44,7 @@ for (let seed = 0; seed < OVERHEAD_REPEATS; seed += 1) {
 }
 await noOp.stop();
 
-const one = secondsByCount.get(1);
+const one = secondsByCount.get(1) ?? Number.NaN;
 const overhead = quantile(overheads, 0.5);
 print(
   `DALL-E ${health.model}, ${side}x${side} pixels, ${health.sidecar.device}, ${cpus().length} cores`,

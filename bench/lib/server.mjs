@@ -22,6 +22,8 @@ const POLL_MS = 20;
  * @property {() => Promise<void>} stop
  */
 
+/** @typedef {{ model: string, sidecar: { pid: number, device: string, imageSize: string } }} Health */
+
 /**
  * Starts a server on a free port and waits until it is ready.
  *
@@ -33,13 +35,19 @@ export async function startServer(flags) {
   const args = [MAIN, "--port", "0", "--host", "127.0.0.1", ...flags];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const exited = new Promise((resolve) => child.once("exit", resolve));
-  const port = await new Promise((resolve, reject) => {
+  /** @type {Promise<number>} */
+  const listening = new Promise((resolve, reject) => {
     createInterface(child.stdout).on("line", (line) => {
-      const { port } = JSON.parse(line);
-      if (port !== undefined) resolve(port);
+      /** @type {unknown} */
+      const parsed = JSON.parse(line);
+      const record = /** @type {{ port?: number }} */ (parsed);
+      if (record.port !== undefined) resolve(record.port);
     });
-    child.once("exit", (code) => reject(new Error(`the server ended with code ${code}`)));
+    child.once("exit", (code) => {
+      reject(new Error(`the server ended with code ${String(code)}`));
+    });
   });
+  const port = await listening;
   const url = `http://127.0.0.1:${port}`;
   const listenMs = performance.now() - started;
   while (!(await fetch(`${url}/ready`)).ok) await waitMs(POLL_MS);
@@ -95,10 +103,10 @@ export async function timeRequest(server, imageCount, seed) {
 
 /**
  * @param {BenchServer} server
- * @returns {Promise<any>} the answer of /health_check
+ * @returns {Promise<Health>} the part of /health_check that is read here
  */
 export async function readHealth(server) {
-  return (await fetch(`${server.url}/health_check`)).json();
+  return /** @type {Health} */ (await (await fetch(`${server.url}/health_check`)).json());
 }
 
 /**
