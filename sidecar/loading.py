@@ -16,8 +16,9 @@ from sidecar.checkpoint import (
     load_weights,
     open_checkpoint,
 )
-from sidecar.config import SAMPLING_LIMITS, ConfigError, SamplingSettings
+from sidecar.config import SAMPLING_LIMITS, SamplingSettings
 from sidecar.engine import Engine, EngineTask
+from sidecar.json_values import ConfigError
 from sidecar.messages import (
     LoadPhase,
     Phase,
