@@ -205,16 +205,15 @@ def _describe(
 def _find_folders(config: SidecarConfig, phases: _Phases) -> tuple[Path, Path | None]:
     """The folders of the checkpoint and its VQGAN; what has a hub address is fetched first."""
     places = [place for place in (config.checkpoint, config.vqgan) if place is not None]
-    addresses = [HubAddress.parse(place) for place in places if is_hub_address(place)]
+    hub_places = [place for place in places if is_hub_address(place)]
     folders = {place: Path(place) for place in places}
-    if addresses:
+    if hub_places:
         # Imported when there is something to fetch: it costs half a second of every start.
         from sidecar.hub.fetch import Wanted, fetch
 
-        hub_places = [place for place in places if is_hub_address(place)]
         wanted = [
-            Wanted(address, with_tokenizer=place == config.checkpoint)
-            for place, address in zip(hub_places, addresses, strict=True)
+            Wanted(HubAddress.parse(place), with_tokenizer=place == config.checkpoint)
+            for place in hub_places
         ]
         with phases.measure("download"):
             found = fetch(wanted, lambda done, total: phases.report(done, total, "bytes"))

@@ -49,18 +49,6 @@ EXIT_CRASHED = 1
 EXIT_PERMANENT = 3
 EXIT_PROTOCOL = 4
 
-# Failures that a restart with the same settings would only repeat.
-PERMANENT_CODES = frozenset(
-    {
-        "checkpoint_not_found",
-        "checkpoint_invalid",
-        "config_unsupported",
-        "hub_refused",
-        "cache_unwritable",
-        "memory_insufficient",
-    }
-)
-
 _FAREWELL_MS = 2000
 _HIGH_WATER_MARK = 1000
 
@@ -241,8 +229,7 @@ class _Server:
             self._active.pop(failure.task_id, None)
         if failure.fatal:
             log.error("%s: %s", failure.code, failure.message)
-            is_permanent = failure.code in PERMANENT_CODES
-            self._exit_code = EXIT_PERMANENT if is_permanent else EXIT_CRASHED
+            self._exit_code = EXIT_CRASHED if failure.retryable else EXIT_PERMANENT
 
     def _refuse(self, error: ProtocolError) -> None:
         """The server sends nothing malformed, so this is another release: say so and exit."""

@@ -46,7 +46,7 @@ export type Exit =
   | { readonly kind: "killed"; readonly signal: NodeJS.Signals };
 
 export function createFailure(code: FailureCode, message: string): Failure {
-  return { code, message, isPermanent: PERMANENT_CODES.has(code) };
+  return createReportedFailure(code, message);
 }
 
 /** The failure that a sidecar reports of itself. */
