@@ -46,6 +46,8 @@ export class VersionMismatchError extends ProtocolError {
   }
 }
 
+const headerSchema = z.record(z.string(), z.unknown());
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const UP_TYPES = listTypes(upMessage);
 const DOWN_TYPES = listTypes(downMessage);
 
@@ -110,9 +112,8 @@ function checkVersion(mark: string): void {
 
 function readHeader(type: string, frame: Uint8Array): object {
   checkHeaderSize(type, frame);
-  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   try {
-    return z.record(z.string(), z.unknown()).parse(JSON.parse(utf8.decode(frame)));
+    return headerSchema.parse(JSON.parse(utf8.decode(frame)));
   } catch {
     throw new ProtocolError(type, "header", "a JSON object in UTF-8");
   }

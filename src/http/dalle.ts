@@ -7,6 +7,7 @@ import { watchCaller } from "./caller.js";
 import { refuseMethods } from "./errors.js";
 import {
   integerField,
+  memoizeSchema,
   promptField,
   readFields,
   samplingFields,
@@ -34,7 +35,7 @@ export function createDalleRouter(options: DalleOptions): Router {
 
 function createHandler({ generator, format, limits }: DalleOptions): RequestHandler {
   return async (request, response) => {
-    const fields = readFields(createSchema(limits()), parseJsonObject(request));
+    const fields = readFields(schemaFor(limits()), parseJsonObject(request));
     const generated = await generator.generate(
       {
         prompt: fields.text,
@@ -50,13 +51,13 @@ function createHandler({ generator, format, limits }: DalleOptions): RequestHand
   };
 }
 
-function createSchema(limits: SamplingLimits) {
-  return z.object({
+const schemaFor = memoizeSchema((limits) =>
+  z.object({
     text: promptField(),
     num_images: integerField(1, MAX_IMAGES).nullish(),
     ...samplingFields(limits),
-  });
-}
+  }),
+);
 
 /**
  * The original page reads `generatedImgs` and puts the format in a data URL, in lower case; everybody

@@ -68,6 +68,20 @@ export function samplingFields(limits: SamplingLimits): SamplingFields {
   };
 }
 
+/** Builds a schema once for the limits of each model: building one costs far more than a check with it. */
+export function memoizeSchema<Schema>(
+  build: (limits: SamplingLimits) => Schema,
+): (limits: SamplingLimits) => Schema {
+  const schemas = new WeakMap<SamplingLimits, Schema>();
+  return (limits) => {
+    const known = schemas.get(limits);
+    if (known !== undefined) return known;
+    const built = build(limits);
+    schemas.set(limits, built);
+    return built;
+  };
+}
+
 type SamplingValues = z.output<z.ZodObject<SamplingFields>>;
 
 export function toSamplingSettings(values: SamplingValues): SamplingSettings {

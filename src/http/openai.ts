@@ -8,6 +8,7 @@ import { watchCaller } from "./caller.js";
 import { refuseMethods } from "./errors.js";
 import {
   integerField,
+  memoizeSchema,
   promptField,
   readFields,
   samplingFields,
@@ -41,7 +42,7 @@ export function createOpenAiRouter(options: OpenAiOptions): Router {
 function createHandler({ generator, models, limits }: OpenAiOptions): RequestHandler {
   return async (request, response) => {
     const createdS = Math.floor(Date.now() / 1000);
-    const fields = readFields(createSchema(limits()), parseJsonObject(request));
+    const fields = readFields(schemaFor(limits()), parseJsonObject(request));
     refuseUnsupported(fields);
     if (typeof fields.model === "string") models.find(fields.model);
     const generateRequest = toGenerateRequest(fields);
@@ -50,9 +51,11 @@ function createHandler({ generator, models, limits }: OpenAiOptions): RequestHan
   };
 }
 
+const sizeExpectation = `"auto" or a width and a height such as "256x256"`;
+
 /** Null means absent everywhere. Settings that this kind of model lacks are read and not used. */
-function createSchema(limits: SamplingLimits) {
-  return z.object({
+const schemaFor = memoizeSchema((limits) =>
+  z.object({
     prompt: promptField(),
     model: stringField().nullish(),
     n: integerField(1, MAX_IMAGES).nullish(),
@@ -71,12 +74,10 @@ function createSchema(limits: SamplingLimits) {
     stream: z.boolean({ error: "true or false" }).nullish(),
     partial_images: integerField(0, 3).nullish(),
     ...samplingFields(limits),
-  });
-}
+  }),
+);
 
-const sizeExpectation = `"auto" or a width and a height such as "256x256"`;
-
-type Fields = z.output<ReturnType<typeof createSchema>>;
+type Fields = z.output<ReturnType<typeof schemaFor>>;
 
 /** Refuses what the interface allows and this server does not do. */
 function refuseUnsupported(fields: Fields): void {
