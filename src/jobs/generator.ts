@@ -1,17 +1,19 @@
-import { randomInt } from "node:crypto";
 import { describeError } from "../errors.js";
 import type { EncodedImage, Encoder, ImageFormat } from "../images/encode.js";
 import type { ImageStore } from "../images/store.js";
 import { neutralizeText, type Logger } from "../log.js";
 import type { SamplingSettings, TaskImage } from "../sidecar/task.js";
-import type { Broker } from "./broker.js";
-
-const SEED_COUNT = 2 ** 32;
+import type { Broker, JobHandle, JobSpec, SubmitOptions } from "./broker.js";
+import { DistinctJob } from "./distinct.js";
+import { createSeeds } from "./seeds.js";
 
 export interface GenerateRequest {
   readonly prompt: string;
   readonly imageCount: number;
-  /** Seed of the first image; null draws one. Image i has seed + i, modulo 2^32. */
+  /**
+   * Seed of the first image; image i has seed + i, modulo 2^32. Null leaves the seeds to the server,
+   * which then also sees to it that the images differ.
+   */
   readonly seed: number | null;
   readonly sampling: SamplingSettings;
   readonly format: ImageFormat;
@@ -26,7 +28,12 @@ export interface GeneratedImage extends EncodedImage {
 export interface Generated {
   readonly jobId: string;
   readonly images: readonly GeneratedImage[];
+  /** Live tokens of the prompt, counted once however many images it has. */
   readonly textTokens: number;
+  /**
+   * Tokens of these images. What was drawn and given up for a different picture is not counted: the
+   * caller asked for so many images, and equal requests shall show equal usage.
+   */
   readonly imageTokens: number;
 }
 
@@ -59,7 +66,7 @@ export class PictureGenerator implements Generator {
   }
 
   async generate(request: GenerateRequest, signal: AbortSignal): Promise<Generated> {
-    const { broker, store, requestTimeoutMs, log } = this.#options;
+    const { store, requestTimeoutMs, log } = this.#options;
     const { prompt, sampling } = request;
     const encodings: Promise<GeneratedImage>[] = [];
     const tokens = { text: 0, image: 0 };
@@ -71,13 +78,23 @@ export class PictureGenerator implements Generator {
     const seeds = createSeeds(request.seed, request.imageCount);
     const spec = { prompt, seeds, sampling, deadlineInMs: requestTimeoutMs };
     // Images that are saved are still wanted when nobody waits for the answer any more.
-    const job = broker.submit(spec, store === null ? { signal, onImage } : { onImage });
+    const job = this.#submit(request, spec, store === null ? { signal, onImage } : { onImage });
     await job.done;
     const images = await Promise.all(encodings);
     const shown = neutralizeText(prompt);
     log.info({ jobId: job.id }, `Created ${images.length} images from text prompt [${shown}]`);
     if (store !== null) await this.#save(store, request, images);
     return { jobId: job.id, images, textTokens: tokens.text, imageTokens: tokens.image };
+  }
+
+  /**
+   * A seed of the caller is a promise: image i is what seed + i gives, equal to another or not. With
+   * one candidate for each token no seed gives another picture.
+   */
+  #submit({ seed, sampling }: GenerateRequest, spec: JobSpec, options: SubmitOptions): JobHandle {
+    const { broker, log } = this.#options;
+    const canDiffer = seed === null && spec.seeds.length > 1 && sampling.topK !== 1;
+    return canDiffer ? new DistinctJob(broker, spec, options, log) : broker.submit(spec, options);
   }
 
   async #encode(image: TaskImage, request: GenerateRequest): Promise<GeneratedImage> {
@@ -103,10 +120,4 @@ export class PictureGenerator implements Generator {
       );
     }
   }
-}
-
-/** The seeds of a request's images: `base`, `base + 1`, ..., wrapping at 2^32. */
-export function createSeeds(base: number | null, imageCount: number): number[] {
-  const first = base ?? randomInt(SEED_COUNT);
-  return Array.from({ length: imageCount }, (_, index) => (first + index) % SEED_COUNT);
 }

@@ -19,6 +19,19 @@ export function paintImage(task: Task): TaskImage {
   };
 }
 
+/**
+ * Makes a painter that ignores the seeds: the picture of the n-th painted task is that of
+ * `pictures[n]`, and after the last one that of the last.
+ */
+export function paintInOrder(pictures: readonly number[]): (task: Task) => TaskImage {
+  let paintedCount = 0;
+  return (task) => {
+    const picture = pictures[Math.min(paintedCount, pictures.length - 1)] ?? 0;
+    paintedCount += 1;
+    return { ...paintImage({ ...task, seed: picture }), seed: task.seed };
+  };
+}
+
 interface HeldTask {
   readonly task: Task;
   readonly options: RunOptions;
@@ -40,12 +53,14 @@ export class FakeRunner implements TaskRunner {
   #isIsolating = false;
   #isLone = false;
   readonly #isHolding: boolean;
+  readonly #paint: (task: Task) => TaskImage;
   readonly #listeners = new Set<() => void>();
   #startWaiters: { count: number; resolve: () => void }[] = [];
 
-  constructor({ credits = 4, isHolding = false } = {}) {
+  constructor({ credits = 4, isHolding = false, paint = paintImage } = {}) {
     this.#credits = credits;
     this.#isHolding = isHolding;
+    this.#paint = paint;
   }
 
   freeCredits(): number {
@@ -75,7 +90,7 @@ export class FakeRunner implements TaskRunner {
       return this.started.length < count;
     });
     try {
-      return this.#isHolding ? await this.#hold(task, options) : paintImage(task);
+      return this.#isHolding ? await this.#hold(task, options) : this.#paint(task);
     } finally {
       this.#isLone = false;
       this.addCredits(1);
@@ -96,7 +111,7 @@ export class FakeRunner implements TaskRunner {
   /** Finishes the held task that started first. */
   finishNext(): void {
     const held = this.held.shift();
-    held?.resolve(paintImage(held.task));
+    held?.resolve(this.#paint(held.task));
   }
 
   failNext(error: unknown): void {

@@ -1,0 +1,90 @@
+import { createHash } from "node:crypto";
+import { describeError } from "../errors.js";
+import type { Logger } from "../log.js";
+import type { TaskImage } from "../sidecar/task.js";
+import type { Broker, JobHandle, JobSpec, SubmitOptions } from "./broker.js";
+import { createSeeds } from "./seeds.js";
+
+const MAX_ROUNDS = 3;
+
+/**
+ * A job whose images should all differ: one that has the very pixels of another is drawn again with
+ * a fresh seed. A small checkpoint repeats itself even when the seeds differ.
+ *
+ * To the outside it is a job like any other: `onImage` is called once for each image, with the
+ * picture that stays and the seed that made it. What is drawn again is bounded: at most three
+ * rounds, in all no more images than the job has, within its deadline. It never fails the job:
+ * images that are equal after that, or whose redraw is refused or fails, stay as they are. Only
+ * the caller who leaves ends everything. In the counts of the queue each round is a job of its own.
+ */
+export class DistinctJob implements JobHandle {
+  readonly id: string;
+  readonly done: Promise<void>;
+  readonly #broker: Broker;
+  readonly #spec: JobSpec;
+  readonly #options: SubmitOptions;
+  readonly #log: Logger;
+  readonly #endsAtMs: number;
+  /** Digests of the pictures that have been handed out. */
+  readonly #known = new Set<string>();
+  /** Images that look like one of those, by their place in the job. */
+  readonly #equal = new Map<number, TaskImage>();
+
+  /** Submits the job; throws what `Broker.submit` throws. */
+  constructor(broker: Broker, spec: JobSpec, options: SubmitOptions, log: Logger) {
+    this.#broker = broker;
+    this.#spec = spec;
+    this.#options = options;
+    this.#endsAtMs = performance.now() + spec.deadlineInMs;
+    const job = this.#submit(spec, (index) => index);
+    this.id = job.id;
+    this.#log = log.child({ jobId: job.id });
+    this.done = this.#finish(job);
+  }
+
+  async #finish(job: JobHandle): Promise<void> {
+    await job.done;
+    let budget = this.#spec.seeds.length;
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const places = [...this.#equal.keys()].slice(0, budget);
+      budget -= places.length;
+      if (places.length === 0 || !(await this.#redraw(places))) break;
+    }
+    for (const [index, image] of this.#equal) this.#options.onImage(image, index);
+  }
+
+  /** Draws the images at some places again; false when that was not possible. */
+  async #redraw(places: readonly number[]): Promise<boolean> {
+    const deadlineInMs = Math.floor(this.#endsAtMs - performance.now());
+    if (deadlineInMs < 1) return false;
+    const seeds = createSeeds(null, places.length);
+    this.#log.info({ seeds }, `Drawing ${places.length} images again that are equal to others`);
+    try {
+      const spec = { ...this.#spec, seeds, deadlineInMs };
+      await this.#submit(spec, (index) => places[index] ?? index).done;
+      return true;
+    } catch (error) {
+      if (this.#options.signal?.aborted === true) throw error;
+      this.#log.warn(`Equal images are answered as they are: ${describeError(error)}`);
+      return false;
+    }
+  }
+
+  #submit(spec: JobSpec, placeOf: (index: number) => number): JobHandle {
+    const onImage = (image: TaskImage, index: number) => {
+      this.#take(image, placeOf(index));
+    };
+    return this.#broker.submit(spec, { ...this.#options, onImage });
+  }
+
+  #take(image: TaskImage, place: number): void {
+    const digest = createHash("sha256").update(image.rgb).digest("base64");
+    if (this.#known.has(digest)) {
+      this.#equal.set(place, image);
+      return;
+    }
+    this.#known.add(digest);
+    this.#equal.delete(place);
+    this.#options.onImage(image, place);
+  }
+}
