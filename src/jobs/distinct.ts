@@ -5,17 +5,22 @@ import type { TaskImage } from "../sidecar/task.js";
 import type { Broker, JobHandle, JobSpec, SubmitOptions } from "./broker.js";
 import { createSeeds } from "./seeds.js";
 
-const MAX_ROUNDS = 3;
+const MAX_ROUNDS = 8;
+/** How many more images may be drawn again than the job has. */
+const SPARE_IMAGES = 8;
+/** So many redraws that only show the one known picture mean that the settings leave no other. */
+const HOPELESS_REDRAWS = 4;
 
 /**
  * A job whose images should all differ: one that has the very pixels of another is drawn again with
  * a fresh seed. A small checkpoint repeats itself even when the seeds differ.
  *
  * To the outside it is a job like any other: `onImage` is called once for each image, with the
- * picture that stays and the seed that made it. What is drawn again is bounded: at most three
- * rounds, in all no more images than the job has, within its deadline. It never fails the job:
- * images that are equal after that, or whose redraw is refused or fails, stay as they are. Only
- * the caller who leaves ends everything. In the counts of the queue each round is a job of its own.
+ * picture that stays and the seed that made it. What is drawn again is bounded: by rounds, of which
+ * the later only draw what is still equal; by the number of images; by the job's deadline. It never
+ * fails the job: images that are equal after that, or whose redraw is refused or fails, stay as they
+ * are. Only the caller who leaves ends everything. In the counts of the queue each round is a job of
+ * its own.
  */
 export class DistinctJob implements JobHandle {
   readonly id: string;
@@ -44,11 +49,13 @@ export class DistinctJob implements JobHandle {
 
   async #finish(job: JobHandle): Promise<void> {
     await job.done;
-    let budget = this.#spec.seeds.length;
+    const limit = this.#spec.seeds.length + SPARE_IMAGES;
+    let redrawnCount = 0;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const places = [...this.#equal.keys()].slice(0, budget);
-      budget -= places.length;
-      if (places.length === 0 || !(await this.#redraw(places))) break;
+      const isHopeless = this.#known.size === 1 && redrawnCount >= HOPELESS_REDRAWS;
+      const places = [...this.#equal.keys()].slice(0, limit - redrawnCount);
+      if (isHopeless || places.length === 0 || !(await this.#redraw(places))) break;
+      redrawnCount += places.length;
     }
     for (const [index, image] of this.#equal) this.#options.onImage(image, index);
   }

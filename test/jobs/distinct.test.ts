@@ -74,22 +74,30 @@ describe("images that come out equal", () => {
 
   test("get seeds that the job has not used", async () => {
     const { runner, submit } = setUp({ pictures: [1] });
-    await submit(4).done;
-    expect(new Set(runner.started.map(({ seed }) => seed)).size).toBe(8);
+    await submit(5).done;
+    expect(new Set(runner.started.map(({ seed }) => seed)).size).toBe(5 + 4);
   });
 
-  test("stay as they are after three rounds", async () => {
+  test("stay as they are after eight rounds", async () => {
     const { runner, images, submit } = setUp({ pictures: [1, 2, 3, 4, 4] });
     await submit(5).done;
+    expect(images).toHaveLength(5);
     expect(countPictures(images)).toBe(4);
-    expect(runner.started).toHaveLength(5 + 3);
+    expect(runner.started).toHaveLength(5 + 8);
   });
 
-  test("never cost more than as many images again as the job has", async () => {
-    const { runner, images, submit } = setUp({ pictures: [1] });
+  test("never cost more than as many images again as the job has, and eight", async () => {
+    const { runner, images, submit } = setUp({ pictures: [1, 2] });
     await submit(10).done;
     expect(images).toHaveLength(10);
-    expect(runner.started).toHaveLength(20);
+    expect(runner.started).toHaveLength(10 + 10 + 8);
+  });
+
+  test("are soon given up when there is one picture only", async () => {
+    const { runner, images, submit } = setUp({ pictures: [1] });
+    await submit(2).done;
+    expect(images).toHaveLength(2);
+    expect(runner.started).toHaveLength(2 + 4);
   });
 
   test("are not drawn again when all differ already", async () => {
