@@ -15,7 +15,7 @@ import {
 const IMAGE_COUNTS = [1, 4, 9];
 const REPEATS = 7;
 const OVERHEAD_REPEATS = 200;
-const OVERHEAD_WARM_UP = 30;
+const OVERHEAD_WARM_UP = 100;
 const IMAGE_TOKENS = 256;
 const MIB = 2 ** 20;
 
