@@ -68,7 +68,9 @@ async function runStep(root, step, isVerbose) {
     const shown = isVerbose ? "" : `\n${tailOf(output)}`;
     throw new SetupError(`${step.title} failed with exit code ${code}.${shown}`);
   }
-  writeStamp(stampFile(root, step.name), step.hash);
+  for (const { name, hash } of [step, ...step.completes]) {
+    writeStamp(stampFile(root, name), hash);
+  }
   say(`${step.title}: done in ${formatSeconds(performance.now() - started)}`);
 }
 

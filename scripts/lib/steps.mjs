@@ -6,6 +6,10 @@ import { chooseJaxBuild, hasNvidiaDriver } from "./jax-build.mjs";
 import { findPython } from "./python.mjs";
 import { hashInputs } from "./stamps.mjs";
 
+/** The two sets of Python packages. */
+const SERVING = { name: "python-packages" };
+const TESTING = { name: "python-packages-for-tests" };
+
 /**
  * @typedef {object} Step
  * @property {string} name of its stamp and its log
@@ -14,6 +18,9 @@ import { hashInputs } from "./stamps.mjs";
  * @property {string} product the path that must exist while the stamp counts
  * @property {() => [string, ...string[]]} prepare readies the ground and names the command to run
  * @property {readonly string[]} undoes names of steps whose work is gone once this one starts
+ * @property {readonly Stamp[]} completes other stamps that hold once this step is done
+ *
+ * @typedef {{ name: string, hash: string }} Stamp
  *
  * @typedef {object} Goal
  * @property {string} root the folder of the package
@@ -60,6 +67,7 @@ function describeNodePackages(root, hash) {
         ? [process.execPath, npmScript, ...options]
         : ["npm", ...options],
     undoes: [],
+    completes: [],
   };
 }
 
@@ -81,6 +89,7 @@ function describeCompilation(root, nodePackages) {
       return [process.execPath, compiler, "--project", join(root, "tsconfig.build.json")];
     },
     undoes: [],
+    completes: [],
   };
 }
 
@@ -98,31 +107,36 @@ function describeEnvironment(root, hash, wantedPython) {
     hash,
     product: join(folder, "bin", "python"),
     prepare: () => [findPython(wantedPython).command, "-m", "venv", "--clear", folder],
-    undoes: ["python-packages", "python-packages-for-tests"],
+    undoes: [SERVING.name, TESTING.name],
+    completes: [],
   };
 }
 
 /**
+ * The packages of the tests include those of the server, so one installation answers for both; a later one of the
+ * server's alone may have changed what the tests had.
+ *
  * @param {string} root
  * @param {{ environment: string, build: "cpu" | "cuda", forTests: boolean }} needs
  * @returns {Step}
  */
 function describePythonPackages(root, { environment, build, forTests }) {
-  const files = [
-    build === "cuda" ? "requirements-cuda.txt" : "requirements.txt",
-    ...(forTests ? ["requirements-dev.txt"] : []),
-  ];
+  const serving = [build === "cuda" ? "requirements-cuda.txt" : "requirements.txt"];
+  const files = forTests ? [...serving, "requirements-dev.txt"] : serving;
+  /** @param {readonly string[]} inputs */
+  const hashFiles = (inputs) => hashInputs(root, ["requirements.txt", ...inputs], [environment]);
   const python = join(root, ".venv", "bin", "python");
+  const servingStamp = { ...SERVING, hash: hashFiles(serving) };
   return {
-    name: forTests ? "python-packages-for-tests" : "python-packages",
+    ...(forTests ? { ...TESTING, hash: hashFiles(files) } : servingStamp),
     title: `Python packages (pip install, ${build.toUpperCase()} build of JAX)`,
-    hash: hashInputs(root, ["requirements.txt", ...files], [environment]),
     product: python,
     prepare: () => {
       const options = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input"];
       return [python, ...options, ...files.flatMap((file) => ["--requirement", join(root, file)])];
     },
-    undoes: [],
+    undoes: forTests ? [SERVING.name] : [TESTING.name],
+    completes: forTests ? [servingStamp] : [],
   };
 }
 

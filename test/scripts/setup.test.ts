@@ -60,9 +60,9 @@ function writeProgram(name: string, script: string): void {
   chmodSync(join(root, name), 0o755);
 }
 
-function startSetUp(): ChildProcess {
+function startSetUp(forTests: boolean): ChildProcess {
   const code = `import { setUp } from ${JSON.stringify(setupModule)};
-    await setUp({ forTests: false, root: ${JSON.stringify(root)} }).catch((error) => { console.error(error.message); process.exitCode = 1; });`;
+    await setUp({ forTests: ${String(forTests)}, root: ${JSON.stringify(root)} }).catch((error) => { console.error(error.message); process.exitCode = 1; });`;
   return spawn(process.execPath, ["--input-type=module", "--eval", code], {
     cwd: root,
     env: {
@@ -74,8 +74,8 @@ function startSetUp(): ChildProcess {
   });
 }
 
-async function setUp(): Promise<{ code: number | null; output: string }> {
-  const child = startSetUp();
+async function setUp({ forTests = false } = {}): Promise<{ code: number | null; output: string }> {
+  const child = startSetUp(forTests);
   let output = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (output += text));
   await once(child, "close");
@@ -99,6 +99,33 @@ describe("the set-up", () => {
 
     expect(await setUp()).toEqual({ code: 0, output: "" });
     expect(takeCalls()).toEqual([]);
+  });
+
+  test("for the tests is one for serving too", async () => {
+    await setUp({ forTests: true });
+    expect(takeCalls()).toEqual(["npm", "tsc", "venv", "pip"]);
+
+    expect(await setUp()).toEqual({ code: 0, output: "" });
+    expect(takeCalls()).toEqual([]);
+  });
+
+  test("for serving leaves the packages of the tests to be installed", async () => {
+    await setUp();
+    takeCalls();
+
+    await setUp({ forTests: true });
+    expect(takeCalls()).toEqual(["pip"]);
+  });
+
+  test("for the tests is made anew after other packages were installed for serving", async () => {
+    await setUp({ forTests: true });
+    writeFile("requirements.txt", "numpy==2\n");
+    await setUp();
+    writeFile("requirements.txt", "numpy==1\n");
+    takeCalls();
+
+    await setUp({ forTests: true });
+    expect(takeCalls()).toEqual(["pip"]);
   });
 
   test.each([
@@ -160,7 +187,7 @@ describe("the set-up", () => {
 
   test("that is interrupted leaves no stamp for the step and stops the tool", async () => {
     writeProgram("bin/npm", "echo $$ > npm-pid; exec sleep 60");
-    const child = startSetUp();
+    const child = startSetUp(false);
     await waitForLine(child, /npm ci/);
     const pid = await waitForPid(join(root, "npm-pid"));
     child.kill("SIGTERM");
