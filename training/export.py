@@ -15,7 +15,8 @@ import numpy as np
 from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from sidecar.model.params import LAYER_CLASS, NAMES
+from sidecar.config import PUBLISHED, Side
+from sidecar.model.params import LAYER_CLASS, upstream_names
 from training.codebook import Codebook
 from training.model_card import model_card
 from training.optimizer import Params, Run
@@ -37,16 +38,20 @@ def to_upstream_scan(params: Params) -> Params:
 
     The inverse of what `sidecar.model.params` does when it reads a file.
     """
+    names: dict[Side, dict[LeafPath, LeafPath]] = {
+        "encoder": upstream_names(PUBLISHED, "encoder"),
+        "decoder": upstream_names(PUBLISHED, "decoder"),
+    }
     stacks: dict[LeafPath, dict[int, np.ndarray]] = {}
     renamed: dict[LeafPath, np.ndarray] = {}
     for path, value in flatten_dict(params).items():
         match path:
             case ("encoder" | "decoder" as side, layer, *rest) if layer.startswith("layers_"):
-                inner = _upstream_name(tuple(rest), NAMES[side])
+                inner = _upstream_name(tuple(rest), names[side])
                 stack = ("model", side, "layers", f"{LAYER_CLASS[side]}s", *inner)
                 stacks.setdefault(stack, {})[int(layer.removeprefix("layers_"))] = value
             case ("encoder" | "decoder" as side, *rest):
-                renamed["model", side, *_upstream_name(tuple(rest), NAMES[side])] = value
+                renamed["model", side, *_upstream_name(tuple(rest), names[side])] = value
             case _:
                 renamed[path] = value
     for path, layers in stacks.items():

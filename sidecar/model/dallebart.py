@@ -26,7 +26,7 @@ class DalleBart(nn.Module):
             self.config.image_table_rows,
             use_bias=False,
             dtype=self.dtype,
-            dot_general=partial(dot_rows, preferred_element_type=jnp.float32),
+            dot_general=partial(dot_rows, preferred_element_type=jnp.promote_types(jnp.float32, self.dtype)),
         )
 
     def encode(

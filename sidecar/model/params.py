@@ -3,58 +3,100 @@
 Scanned files stack all layers of a side on axis 0, unrolled files name each layer. Both become one
 internal layout, a subtree per layer: a decode step then reads every weight in place, where a scan would
 copy each layer's slice out of the stack for every token.
+
+Flax numbers a layer's modules class by class in the order of their creation. Which number a norm has thus
+depends on which of the places before it have one; `upstream_names` counts.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from sidecar.config import ModelConfig, VQGANConfig
+from sidecar.config import ModelConfig, Side, Variant, VQGANConfig
 from sidecar.model.dallebart import DalleBart
-from sidecar.model.msgpack_file import CheckpointError, LeafPath, read_leaves
+from sidecar.model.layers import NormPlace
+from sidecar.model.leaf_stream import LeafStream, empty_aligned
+from sidecar.model.msgpack_file import (
+    CheckpointError,
+    Leaf,
+    LeafPath,
+    index_leaves,
+)
+from sidecar.model.variants import NORM_PLACES
 from sidecar.model.vqgan import VQGANDecoder
+from sidecar.model.vqgan_encoder import VQGANEncoder
 
 Params = dict[str, object]
-Leaves = Mapping[LeafPath, np.ndarray]
 
-# Upstream's class-numbered module names against ours.
-_SHARED_NAMES: Mapping[LeafPath, LeafPath] = {
-    ("final_ln",): ("final_norm",),
-    ("layernorm_embedding",): ("embedding_norm",),
-    ("GLU_0", "LayerNorm_0"): ("feed_forward", "norm"),
-    ("GLU_0", "LayerNorm_1"): ("feed_forward", "inner_norm"),
-    ("GLU_0", "Dense_0"): ("feed_forward", "gate"),
-    ("GLU_0", "Dense_1"): ("feed_forward", "up"),
-    ("GLU_0", "Dense_2"): ("feed_forward", "down"),
-}
-NAMES: Mapping[str, Mapping[LeafPath, LeafPath]] = {
-    "encoder": {
-        **_SHARED_NAMES,
-        ("LayerNorm_0",): ("pre_attention_norm",),
-        ("FlaxBartAttention_0",): ("attention",),
-        ("LayerNorm_1",): ("post_attention_norm",),
-    },
-    "decoder": {
-        **_SHARED_NAMES,
-        ("LayerNorm_0",): ("pre_self_norm",),
-        ("FlaxBartAttention_0",): ("self_attention",),
-        ("LayerNorm_1",): ("post_self_norm",),
-        ("LayerNorm_2",): ("pre_cross_norm",),
-        ("FlaxBartAttention_1",): ("cross_attention",),
-        ("LayerNorm_3",): ("post_cross_norm",),
-    },
-}
-LAYER_CLASS: Mapping[str, str] = {
+WEIGHTS_FILE = "flax_model.msgpack"
+LAYER_CLASS: Mapping[Side, str] = {
     "encoder": "FlaxBartEncoderLayer",
     "decoder": "FlaxBartDecoderLayer",
 }
-# The halves of a VQGAN file that serving does not read.
+_STACKS = frozenset(f"{name}s" for name in LAYER_CLASS.values())
+
+# The norms and attentions of a layer in upstream's order of creation, with our names.
+_LAYER_NORMS: Mapping[Side, Mapping[str, NormPlace]] = {
+    "encoder": {
+        "pre_attention_norm": "before attention",
+        "post_attention_norm": "after attention",
+        "output_norm": "after every sixth layer",
+    },
+    "decoder": {
+        "pre_self_norm": "before attention",
+        "post_self_norm": "after attention",
+        "pre_cross_norm": "before attention",
+        "post_cross_norm": "after attention",
+        "output_norm": "after every sixth layer",
+    },
+}
+_FEED_FORWARD_NORMS: Mapping[str, NormPlace] = {
+    "norm": "before feed-forward",
+    "inner_norm": "inside feed-forward",
+    "outer_norm": "after feed-forward",
+}
+_ATTENTIONS: Mapping[Side, tuple[str, ...]] = {
+    "encoder": ("attention",),
+    "decoder": ("self_attention", "cross_attention"),
+}
+
+# The halves of a VQGAN file; the codebook belongs to both.
 _ENCODER_HALF = frozenset({"encoder", "quant_conv"})
+_DECODER_HALF = frozenset({"decoder", "post_quant_conv"})
+
+
+def upstream_names(variant: Variant, side: Side) -> dict[LeafPath, LeafPath]:
+    """Upstream's module names, inside a side and inside a layer of it, against ours."""
+    places = NORM_PLACES[variant.ln_positions, side]
+    norm_class = {"layernorm": "LayerNorm", "rmsnorm": "RMSNorm"}[variant.ln_type]
+
+    def number_norms(norms: Mapping[str, NormPlace]) -> Iterable[tuple[str, str]]:
+        present = [ours for ours, place in norms.items() if place in places]
+        return ((f"{norm_class}_{number}", ours) for number, ours in enumerate(present))
+
+    names: dict[LeafPath, LeafPath] = {
+        ("final_ln",): ("final_norm",),
+        ("layernorm_embedding",): ("embedding_norm",),
+    }
+    for theirs, ours in number_norms(_LAYER_NORMS[side]):
+        names[theirs,] = (ours,)
+    for number, ours in enumerate(_ATTENTIONS[side]):
+        attention = f"FlaxBartAttention_{number}"
+        names[attention, "mid_layernorm"] = (ours, "mid_norm")
+        names[attention, "head_scale"] = (ours, "head_scale", "scale")
+        names[attention,] = (ours,)
+    block = "GLU_0" if variant.use_glu else "FFN_0"
+    for theirs, ours in number_norms(_FEED_FORWARD_NORMS):
+        names[block, theirs] = ("feed_forward", ours)
+    for number, ours in enumerate(("gate", "up", "down") if variant.use_glu else ("up", "down")):
+        names[block, f"Dense_{number}"] = ("feed_forward", ours)
+    return names
 
 
 def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple[Params, str]:
@@ -62,20 +104,18 @@ def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple
     file's sha256.
 
     Raises:
-        CheckpointError: unreadable, or a leaf is missing, left over or of another shape.
+        CheckpointError: unreadable, or a leaf is missing, left over, of another shape or not finite.
     """
-    path = folder / "flax_model.msgpack"
-    leaves, digest = read_leaves(path)
-    renamed: dict[LeafPath, np.ndarray] = {}
-    for leaf, value in leaves.items():
-        renamed.update(_rename(leaf, value))
-    expected = _expected_shapes(
-        DalleBart(config),
-        jnp.zeros((1, config.max_text_length), jnp.int32),
-        jnp.zeros((1, config.max_text_length), jnp.int32),
-        jnp.zeros((1, config.image_length), jnp.int32),
-    )
-    return _to_device(path, renamed, expected, dtype), digest
+    path = folder / WEIGHTS_FILE
+    leaves = index_leaves(path)
+    names: dict[Side, dict[LeafPath, LeafPath]] = {
+        "encoder": upstream_names(config.variant, "encoder"),
+        "decoder": upstream_names(config.variant, "decoder"),
+    }
+    targets = {leaf: _dallebart_targets(leaf, config, names) for leaf in leaves}
+    text = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    expected = _expected_shapes(DalleBart(config), text, text, text)
+    return _load(path, leaves, targets, expected, dtype)
 
 
 def load_vqgan(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
@@ -84,28 +124,45 @@ def load_vqgan(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
     Raises:
         CheckpointError: as `load_dallebart`.
     """
-    path = folder / "flax_model.msgpack"
-    leaves, digest = read_leaves(path)
-    decoder_half = {leaf: value for leaf, value in leaves.items() if leaf[0] not in _ENCODER_HALF}
-    expected = _expected_shapes(VQGANDecoder(config), jnp.zeros((1, 1), jnp.int32))
-    return _to_device(path, decoder_half, expected, jnp.dtype("float32")), digest
+    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    return _load_half(folder, _expected_shapes(VQGANDecoder(config), tokens), _ENCODER_HALF)
 
 
-def _rename(leaf: LeafPath, value: np.ndarray) -> Iterator[tuple[LeafPath, np.ndarray]]:
-    """Our path (or, for a scanned leaf, one path a layer) and value for one leaf of a DalleBart file."""
+def load_vqgan_encoder(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
+    """Float32 parameters of the encoder half, for `VQGANEncoder(config)`, and the sha256.
+
+    Raises:
+        CheckpointError: as `load_dallebart`.
+    """
+    side = config.downsampling
+    picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return _load_half(folder, _expected_shapes(VQGANEncoder(config), picture), _DECODER_HALF)
+
+
+def _load_half(
+    folder: Path, expected: Mapping[LeafPath, tuple[int, ...]], other_half: frozenset[str]
+) -> tuple[Params, str]:
+    path = folder / WEIGHTS_FILE
+    leaves = index_leaves(path)
+    targets = {leaf: [] if leaf[0] in other_half else [leaf] for leaf in leaves}
+    return _load(path, leaves, targets, expected, jnp.dtype("float32"))
+
+
+def _dallebart_targets(
+    leaf: LeafPath, config: ModelConfig, names: Mapping[Side, Mapping[LeafPath, LeafPath]]
+) -> list[LeafPath]:
+    """Where in our tree a leaf of a DalleBart file belongs: one place, or one a layer if scanned."""
     match leaf:
         case ("model", ("encoder" | "decoder") as side, "layers", layer, *rest):
-            names = _replace_prefix(tuple(rest), NAMES[side])
+            inner = _replace_prefix(tuple(rest), names[side])
             if layer == f"{LAYER_CLASS[side]}s":
-                for index, part in enumerate(value):
-                    yield (side, f"layers_{index}", *names), part
-            else:
-                index = layer.removeprefix(f"{LAYER_CLASS[side]}_")
-                yield (side, f"layers_{index}", *names), value
+                return [(side, f"layers_{index}", *inner) for index in range(config.layers(side))]
+            index = layer.removeprefix(f"{LAYER_CLASS[side]}_")
+            return [(side, f"layers_{index}", *inner)]
         case ("model", ("encoder" | "decoder") as side, *rest):
-            yield (side, *_replace_prefix(tuple(rest), NAMES[side])), value
+            return [(side, *_replace_prefix(tuple(rest), names[side]))]
         case _:
-            yield leaf, value
+            return [leaf]
 
 
 def _replace_prefix(leaf: LeafPath, names: Mapping[LeafPath, LeafPath]) -> LeafPath:
@@ -116,31 +173,84 @@ def _replace_prefix(leaf: LeafPath, names: Mapping[LeafPath, LeafPath]) -> LeafP
 
 
 def _expected_shapes(
-    module: DalleBart | VQGANDecoder, *inputs: jax.Array
+    module: nn.Module, *inputs: jax.ShapeDtypeStruct
 ) -> dict[LeafPath, tuple[int, ...]]:
     """Path and shape of every parameter, without allocating any."""
-    init = cast(Callable[..., Mapping[str, Params]], module.init)
-    tree = jax.eval_shape(init, jax.random.key(0), *inputs)["params"]
+    tree = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
     leaves = cast(Mapping[LeafPath, jax.ShapeDtypeStruct], flatten_dict(tree))
     return {leaf: value.shape for leaf, value in leaves.items()}
 
 
-def _to_device(
+def _load(
     path: Path,
-    leaves: dict[LeafPath, np.ndarray],
+    leaves: Mapping[LeafPath, Leaf],
+    targets: Mapping[LeafPath, list[LeafPath]],
     expected: Mapping[LeafPath, tuple[int, ...]],
     dtype: jnp.dtype,
-) -> Params:
-    for leaf in expected.keys() - leaves.keys():
-        raise CheckpointError(f"{path}: {'/'.join(leaf)} is missing")
-    for leaf in leaves.keys() - expected.keys():
-        raise CheckpointError(f"{path}: {'/'.join(leaf)} is not a parameter of this model")
+) -> tuple[Params, str]:
+    """Check everything that the index tells, then bring leaf after leaf to the device.
+
+    Args:
+        targets: for each leaf of the file its places in our tree (none: it is passed over).
+        expected: the shapes of our tree.
+    """
+    _check_leaves(path, leaves, targets, expected)
     placed: dict[LeafPath, jax.Array] = {}
-    for leaf, shape in expected.items():
-        value = leaves.pop(leaf)
-        if value.shape != shape:
-            raise CheckpointError(
-                f"{path}: {'/'.join(leaf)} has shape {value.shape}, config.json asks for {shape}"
-            )
-        placed[leaf] = jnp.asarray(value, dtype)
-    return unflatten_dict(placed)
+    with path.open("rb") as file:
+        stream = LeafStream(path, file)
+        for name, leaf in leaves.items():
+            if not targets[name]:
+                continue
+            parts = stream.read(leaf, expected[targets[name][0]])
+            for target, part in zip(targets[name], parts, strict=True):
+                placed[target] = _place(path, name, part, dtype)
+        digest = stream.finish()
+    return unflatten_dict(placed), digest
+
+
+def _check_leaves(
+    path: Path,
+    leaves: Mapping[LeafPath, Leaf],
+    targets: Mapping[LeafPath, list[LeafPath]],
+    expected: Mapping[LeafPath, tuple[int, ...]],
+) -> None:
+    filled: set[LeafPath] = set()
+    for name, leaf in leaves.items():
+        for target in targets[name]:
+            if target not in expected:
+                raise CheckpointError(f"{path}: {'/'.join(name)} is not a parameter of this model")
+            if target in filled:
+                raise CheckpointError(f"{path}: {'/'.join(name)} is there twice, under two names")
+            filled.add(target)
+        if targets[name]:
+            _check_shape(path, name, leaf, targets[name], expected[targets[name][0]])
+    for target in expected.keys() - filled:
+        raise CheckpointError(f"{path}: {'/'.join(target)} is missing")
+
+
+def _check_shape(
+    path: Path, name: LeafPath, leaf: Leaf, targets: list[LeafPath], shape: tuple[int, ...]
+) -> None:
+    is_stack = any(part in name for part in _STACKS)
+    wanted = (len(targets), *shape) if is_stack else shape
+    if leaf.shape != wanted:
+        raise CheckpointError(
+            f"{path}: {'/'.join(name)} has shape {leaf.shape}, config.json asks for {wanted}"
+        )
+
+
+def _place(path: Path, name: LeafPath, part: np.ndarray, dtype: jnp.dtype) -> jax.Array:
+    """Cast once, move, and see that it is a number."""
+    if part.dtype != dtype:
+        cast_part = empty_aligned(part.shape, dtype)
+        np.copyto(cast_part, part, casting="unsafe")
+        part = cast_part
+    array = jax.device_put(part)
+    if not _all_finite(array):
+        raise CheckpointError(f"{path}: {'/'.join(name)} holds NaN or infinity")
+    return array
+
+
+@jax.jit
+def _all_finite(array: jax.Array) -> jax.Array:
+    return jnp.isfinite(array).all()
