@@ -61,6 +61,11 @@ def dense(features: int, dtype: jnp.dtype, *, use_bias: bool = False) -> nn.Dens
     return nn.Dense(features, use_bias=use_bias, dtype=dtype, dot_general=dot_rows)
 
 
+def at_least_float32(dtype: jnp.dtype) -> jnp.dtype:
+    """What scores and logits are computed in: rounding errors grow in what follows them."""
+    return jnp.promote_types(jnp.float32, dtype)
+
+
 class ScaledDot:
     """The similarity of a query and a key: their product over sqrt(C)."""
 
@@ -83,7 +88,7 @@ def softmax_weights(
 class Attention(nn.Module):
     """Multi-head attention, cut into the steps that a key/value cache needs apart.
 
-    Scores are float32. The callables make the modules that they are named after.
+    Scores are float32 in lower precisions too. The callables make the modules that they are named after.
     """
 
     d_model: int
@@ -112,7 +117,9 @@ class Attention(nn.Module):
         """Attention of `x` over given keys and values; `mask` is true where a key may be seen."""
         keys, values = key_value
         query = self.similarity.query(self._split_heads(self.q_proj(x)))
-        scores = jnp.einsum("bhqc,bhkc->bhqk", query, keys, preferred_element_type=jnp.promote_types(jnp.float32, self.dtype))
+        scores = jnp.einsum(
+            "bhqc,bhkc->bhqk", query, keys, preferred_element_type=at_least_float32(self.dtype)
+        )
         weights = self.weigh(scores, mask[:, None]).astype(self.dtype)
         mixed = self.head_scale(jnp.einsum("bhqk,bhkc->bqhc", weights, values))
         return self.out_proj(self.mid_norm(mixed.reshape(*x.shape[:-1], self.d_model)))
