@@ -16,6 +16,7 @@ import numpy as np
 LeafPath = tuple[str, ...]
 
 NDARRAY_EXTENSION = 1
+LFS_POINTER = b"version https://git-lfs.github.com/"
 CHUNKED_KEY = "__msgpack_chunked_array__"
 DTYPES = {name: np.dtype(jnp.dtype(name)) for name in ("float32", "float16", "bfloat16")}
 
@@ -88,6 +89,13 @@ class _Scanner:
         self.size = size
         self.position = 0
 
+    def refuse_pointer(self) -> None:
+        """What git leaves in the place of a large file that was not fetched."""
+        start = self._file.read(len(LFS_POINTER))
+        self._file.seek(0)
+        if start == LFS_POINTER:
+            raise _DamageError("a Git LFS pointer, not the file itself: run git lfs pull")
+
     def peek(self) -> int:
         """The next type byte."""
         kind = self._take(1)[0]
@@ -157,6 +165,7 @@ class _Indexer:
     def index(self) -> dict[LeafPath, Leaf]:
         """All leaves of the file, which must end behind the last."""
         try:
+            self._scanner.refuse_pointer()
             self._walk_map(())
         except _DamageError as error:
             where = "/".join(self._here[:MAX_SHOWN_LEVELS])
