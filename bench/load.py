@@ -1,7 +1,7 @@
 """How long loading a checkpoint of a published size takes, and how much memory.
 
     PYTHONPATH=. .venv/bin/python bench/load.py Mini --precision float32
-    PYTHONPATH=. .venv/bin/python bench/load.py Mega --precision bfloat16 --picture
+    PYTHONPATH=. .venv/bin/python bench/load.py Mega --precision bfloat16 --picture 256
 
 Makes a synthetic checkpoint in a temporary folder (1.9 GB for Mini, 10.7 GB for Mega), loads it in a process of
 its own as the sidecar does, compares with reading the files once and copying their weights, and removes it.
@@ -14,10 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from synthetic import CONFIGS, write_checkpoint
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+
+    from sidecar.checkpoint import CheckpointFolders, Weights
 
 PIECE_BYTES = 1 << 20
 KIB, GB = 1024, 1e9
@@ -27,7 +34,7 @@ def main() -> None:
     """Make, measure, print."""
     arguments = _read_arguments()
     if arguments.folder:
-        _measure_load(arguments.folder, arguments.precision, picture=arguments.picture)
+        _measure_load(arguments.folder, arguments.precision, arguments.picture)
         return
     with tempfile.TemporaryDirectory(dir=arguments.within) as folder:
         _report(arguments, Path(folder) / arguments.name)
@@ -42,7 +49,8 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
         found = _run_child(arguments, folder, files, is_cold=state == "cold")
         copy = _time_copy(found["weight_bytes"])
         print(
-            f"{state} page cache: load {found['seconds']:.2f} s; read once {read:.2f} s + copy {copy:.2f} s; "
+            f"{state} page cache: load {found['seconds']:.2f} s ({found['processor_seconds']:.2f} s of processor "
+            f"time); read once {read:.2f} s + copy {copy:.2f} s; "
             f"{found['seconds'] / (1.5 * read + copy):.2f} of (1.5 x read + copy)"
         )
     weights, peak = found["weight_bytes"], found["peak_bytes"]
@@ -53,12 +61,12 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
     )
     if arguments.picture:
         print(
-            f"one picture in {found['picture_seconds']:.1f} s after {found['compile_seconds']:.1f} s of "
-            f"compiling; peak memory then {found['picture_peak_bytes'] / GB:.3f} GB"
+            f"one picture of {arguments.picture} tokens in {found['picture_seconds']:.1f} s "
+            f"after {found['compile_seconds']:.1f} s of compiling; peak memory then {found['picture_peak_bytes'] / GB:.3f} GB"
         )
 
 
-def _measure_load(folder: Path, precision: str, *, picture: bool) -> None:
+def _measure_load(folder: Path, precision: str, picture_tokens: int | None) -> None:
     """In the child: load as the sidecar does, and print what it took as JSON."""
     import jax
     import jax.numpy as jnp
@@ -68,41 +76,58 @@ def _measure_load(folder: Path, precision: str, *, picture: bool) -> None:
     dtype = jnp.dtype(precision)
     jnp.zeros(()).block_until_ready()
     before = _peak_bytes()
-    started = time.perf_counter()
+    started, started_processor = time.perf_counter(), time.process_time()
     found = open_checkpoint(folder)
     weights = jax.block_until_ready(load_weights(found, dtype))
-    seconds = time.perf_counter() - started
-    leaves = jax.tree.leaves((weights.params, weights.vqgan_params))
     report = {
-        "seconds": seconds,
+        "seconds": time.perf_counter() - started,
+        "processor_seconds": time.process_time() - started_processor,
         "before_bytes": before,
         "peak_bytes": _peak_bytes(),
-        "weight_bytes": sum(leaf.nbytes for leaf in leaves),
+        "weight_bytes": sum(
+            leaf.nbytes for leaf in jax.tree.leaves((weights.params, weights.vqgan_params))
+        ),
     }
-    if picture:
-        from sidecar.engine import Engine, EngineTask
-        from sidecar.text import TextProcessor
-
-        text = TextProcessor.from_checkpoint(
-            folder, max_length=64, vocab_size=found.config.encoder_vocab_size, normalize=True
-        )
-        empty, prompt = text.unconditional(), text.encode("a red cat")
-        engine = Engine(
-            found, weights, (empty.ids, empty.mask), slots=1, chunk_tokens=16, dtype=dtype
-        )
-        started = time.perf_counter()
-        engine.compile(lambda _done, _total: None)
-        report["compile_seconds"] = time.perf_counter() - started
-        started = time.perf_counter()
-        engine.admit(EngineTask("picture", prompt.ids, prompt.mask, 0, found.sampling))
-        pictures = []
-        while engine.running:
-            pictures += engine.step()
-        if pictures[0].pixels.shape != (256, 256, 3):
-            raise RuntimeError(f"a picture of shape {pictures[0].pixels.shape}")
-        report["picture_seconds"] = time.perf_counter() - started
-        report["picture_peak_bytes"] = _peak_bytes()
+    if picture_tokens:
+        report |= _draw_picture(found, weights, dtype, picture_tokens)
     print(json.dumps(report))
+
+
+def _draw_picture(
+    found: "CheckpointFolders", weights: "Weights", dtype: "DTypeLike", tokens: int
+) -> dict[str, float]:
+    """Draw one picture with the engine; of fewer tokens than the checkpoint's to see that it can."""
+    from sidecar.engine import Engine, EngineTask
+    from sidecar.text import TextProcessor
+
+    config = found.config
+    text = TextProcessor.from_checkpoint(
+        found.folder,
+        max_length=config.max_text_length,
+        vocab_size=config.encoder_vocab_size,
+        normalize=True,
+    )
+    empty, prompt = text.unconditional(), text.encode("a red cat")
+    positions = weights.params["decoder"]["embed_positions"]
+    positions["embedding"] = positions["embedding"][:tokens]
+    smaller = replace(found, config=replace(config, image_length=tokens))
+    engine = Engine(
+        smaller, weights, (empty.ids, empty.mask), slots=1, chunk_tokens=16, dtype=dtype
+    )
+    started = time.perf_counter()
+    engine.compile(lambda _done, _total: None)
+    compiled = time.perf_counter()
+    engine.admit(EngineTask("picture", prompt.ids, prompt.mask, 0, found.sampling))
+    pictures = []
+    while engine.running:
+        pictures += engine.step()
+    if pictures[0].pixels.shape != (smaller.image_side, smaller.image_side, 3):
+        raise RuntimeError(f"a picture of shape {pictures[0].pixels.shape}")
+    return {
+        "compile_seconds": compiled - started,
+        "picture_seconds": time.perf_counter() - compiled,
+        "picture_peak_bytes": _peak_bytes(),
+    }
 
 
 def _run_child(
@@ -113,7 +138,7 @@ def _run_child(
     command = [sys.executable, __file__, arguments.name, "--precision", arguments.precision]
     command += ["--folder", str(folder)]
     # One picture is enough: the second child makes it.
-    command += ["--picture"] if arguments.picture and not is_cold else []
+    command += ["--picture", str(arguments.picture)] if arguments.picture and not is_cold else []
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(output.stdout)
@@ -159,7 +184,12 @@ def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=list(CONFIGS))
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--picture", action="store_true", help="also draw one picture")
+    parser.add_argument(
+        "--picture",
+        type=int,
+        metavar="TOKENS",
+        help="also draw a picture of so many tokens (a square)",
+    )
     parser.add_argument("--within", type=Path, help="where the temporary folder is made")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
