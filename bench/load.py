@@ -62,7 +62,8 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
     if arguments.picture:
         print(
             f"one picture of {arguments.picture} tokens in {found['picture_seconds']:.1f} s "
-            f"after {found['compile_seconds']:.1f} s of compiling; peak memory then {found['picture_peak_bytes'] / GB:.3f} GB"
+            f"after {found['compile_seconds']:.1f} s of compiling; "
+            f"peak memory then {found['picture_peak_bytes'] / GB:.3f} GB"
         )
 
 

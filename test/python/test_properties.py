@@ -80,7 +80,7 @@ def draw_greedily(model, params, encoder, mask):
 
 @given(config=configs, live=st.integers(1, 7), seed=st.integers(0, 2**32 - 1))
 @settings(
-    max_examples=10,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     database=None,
@@ -128,7 +128,7 @@ def test_in_every_configuration_cache_padding_and_guidance_one_change_nothing(co
     top_p=st.floats(0, 1, width=32),
     spoil=st.sampled_from([0.0, 1e30, -np.inf, np.nan]),
 )
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 def test_at_guidance_one_the_unconditional_pass_does_not_count(
     seed, temperature, top_k, top_p, spoil
 ):
