@@ -3,13 +3,15 @@
 In float64 rounding is far below what any mistake does, so one narrow bound serves every configuration.
 """
 
+import zlib
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from compatibility import COMPILER_OPTIONS, FLOAT64, decode_step_by_step, read
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from sidecar.config import ModelConfig, Variant
@@ -20,10 +22,10 @@ from sidecar.slots import Prompt, decode_chunk, empty_batch, fill_slot
 CODEBOOK = 12
 PAD, ROWS = 1, 2
 
-variants = st.builds(
+variants = partial(
+    st.builds,
     Variant,
     activation_function=st.sampled_from(["gelu", "gelu_new", "relu", "smelu"]),
-    ln_positions=st.sampled_from(["normformer", "preln", "cogview", "subln", "swinv2"]),
     ln_type=st.sampled_from(["layernorm", "rmsnorm"]),
     force_ln_scale=st.booleans(),
     scale_embedding=st.booleans(),
@@ -36,7 +38,8 @@ variants = st.builds(
     use_glu=st.booleans(),
     use_head_scale=st.booleans(),
 )
-configs = st.builds(
+configs = partial(
+    st.builds,
     ModelConfig,
     d_model=st.sampled_from([8, 16]),
     encoder_layers=st.integers(1, 2),
@@ -50,15 +53,14 @@ configs = st.builds(
     image_vocab_size=st.integers(CODEBOOK, CODEBOOK + 3),
     image_length=st.sampled_from([4, 9]),
     decoder_start_token_id=st.just(CODEBOOK),
-    variant=variants,
 )
 
 
-def make_params(model, seed):
+def make_params(model, number):
     """Random weights in which every scale and bias counts."""
     token = jnp.zeros((1, 1), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), token, token, token)["params"]
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(number)
     return jax.tree.map(lambda leaf: random.normal(0, 0.5, leaf.shape), shapes)
 
 
@@ -78,20 +80,27 @@ def draw_greedily(model, params, encoder, mask):
     return decode_chunk(model, CODEBOOK, ROWS, length, params, batch).tokens
 
 
-@given(config=configs, live=st.integers(1, 7), seed=st.integers(0, 2**32 - 1))
-@settings(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.generate],  # A smaller example costs a compilation for each step down.
-)
-def test_in_every_configuration_cache_padding_and_guidance_one_change_nothing(config, live, seed):
+@pytest.mark.parametrize("ln_positions", ["normformer", "preln", "cogview", "subln", "swinv2"])
+def test_in_every_configuration_cache_padding_and_guidance_one_change_nothing(ln_positions):
+    variant = variants(ln_positions=st.just(ln_positions))
+    run = given(
+        config=configs(variant=variant), live=st.integers(1, 7), number=st.integers(0, 2**32 - 1)
+    )(check_configuration)
+    few = settings(
+        max_examples=2,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        phases=[Phase.generate],  # A smaller example costs a compilation for each step down.
+    )
+    seed(zlib.crc32(ln_positions.encode()))(few(run))()
+
+
+def check_configuration(config, live, number):
     with jax.enable_x64(True):
         model = DalleBart(config, FLOAT64)
-        params = make_params(model, seed)
-        random = np.random.default_rng(seed)
+        params = make_params(model, number)
+        random = np.random.default_rng(number)
         length = config.max_text_length
         mask = np.tile(np.arange(length) < min(live, length), (ROWS, 1)).astype(np.int32)
         ids = random.integers(2, 20, (ROWS, length), dtype=np.int32)
@@ -122,18 +131,18 @@ def test_in_every_configuration_cache_padding_and_guidance_one_change_nothing(co
 
 
 @given(
-    seed=st.integers(0, 2**31 - 1),
-    temperature=st.floats(0.1, 5, width=32),
+    number=st.integers(0, 2**31 - 1),
+    temperature=st.floats(0.125, 5, width=32),
     top_k=st.integers(0, 40),
     top_p=st.floats(0, 1, width=32),
     spoil=st.sampled_from([0.0, 1e30, -np.inf, np.nan]),
 )
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 def test_at_guidance_one_the_unconditional_pass_does_not_count(
-    seed, temperature, top_k, top_p, spoil
+    number, temperature, top_k, top_p, spoil
 ):
-    conditional = jax.random.normal(jax.random.key(seed), (2, 40)) * 3
-    keys = jax.random.split(jax.random.key(seed + 1), 2)
+    conditional = jax.random.normal(jax.random.key(number), (2, 40)) * 3
+    keys = jax.random.split(jax.random.key(number + 1), 2)
     rows = (jnp.ones(2), jnp.full(2, temperature), jnp.full(2, top_k), jnp.full(2, top_p))
     draw = partial(DRAW, keys, conditional)
     np.testing.assert_array_equal(
