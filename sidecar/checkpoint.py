@@ -14,11 +14,14 @@ from typing import TypeVar, cast
 
 import jax.numpy as jnp
 
-from sidecar.config import ConfigError, ModelConfig, SamplingSettings, VQGANConfig
+from sidecar.config import ModelConfig, SamplingSettings, VQGANConfig
+from sidecar.json_values import ConfigError
 from sidecar.model.msgpack_file import CheckpointError
-from sidecar.model.params import Params, load_dallebart, load_vqgan
+from sidecar.model.params import WEIGHTS_FILE, Params, load_dallebart, load_vqgan
 
 Parsed = TypeVar("Parsed")
+
+TORCH_FILES = ("*.bin", "*.safetensors", "*.pt", "*.pth", "*.ckpt")
 
 # transformers' defaults (the published config files name none of these) and the notebook's condition scale.
 UPSTREAM_SAMPLING = SamplingSettings(cond_scale=10.0, temperature=1.0, top_k=50, top_p=1.0)
@@ -59,8 +62,9 @@ def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolder
     Raises:
         CheckpointNotFoundError: a folder or file is missing.
         ConfigError: a config that cannot be served.
-        CheckpointError: the two configs do not belong together.
+        CheckpointError: weights of another library, or two configs that do not belong together.
     """
+    _refuse_other_files(folder)
     config = _read(folder / "config.json", ModelConfig.from_json)
     vqgan_folder = _find_vqgan(folder, vqgan)
     vqgan_config = _read(vqgan_folder / "config.json", VQGANConfig.from_json)
@@ -87,6 +91,25 @@ def load_weights(found: CheckpointFolders, dtype: jnp.dtype) -> Weights:
     return Weights(params, vqgan_params, combined)
 
 
+def _refuse_other_files(folder: Path) -> None:
+    """Say what a folder without DalleBart weights holds instead, where it shows."""
+    if (folder / WEIGHTS_FILE).is_file():
+        return
+    if (folder / "model_index.json").is_file():
+        raise ConfigError(
+            f"{folder / 'model_index.json'}: a Stable Diffusion pipeline, expected the files of a "
+            "dalle-mini or dalle-mega checkpoint"
+        )
+    for pattern in TORCH_FILES:
+        for file in sorted(folder.glob(pattern)):
+            raise CheckpointError(
+                f"{file}: weights of PyTorch, expected {WEIGHTS_FILE}: take the Flax files of the "
+                "checkpoint"
+            )
+    if (folder / "config.json").is_file():
+        raise CheckpointNotFoundError(f"{folder / WEIGHTS_FILE}: no such file")
+
+
 def _find_vqgan(folder: Path, given: Path | None) -> Path:
     candidates = [given] if given else [folder / "vqgan", folder.parent / "vqgan"]
     for candidate in candidates:
@@ -104,7 +127,7 @@ def _read(path: Path, parse: Callable[[Mapping[str, object]], Parsed]) -> Parsed
         values: object = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise CheckpointNotFoundError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a JSON file ({error})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a JSON object")

@@ -73,9 +73,14 @@ class ComputeThread(threading.Thread):
             self._serve(model)
             self._emit(Bye("drained"))
         except Exception as error:
-            log.exception("compute thread failed")
             code, retryable = describe_failure(error)
-            self._emit(Failed(None, None, code, str(error) or repr(error), retryable, fatal=True))
+            reason = " ".join((str(error) or repr(error)).split())
+            if retryable:
+                log.exception("compute thread failed")
+            else:
+                # The checkpoint or the settings are at fault: where this program noticed says nothing more.
+                log.error("%s: %s", code, reason)
+            self._emit(Failed(None, None, code, reason, retryable, fatal=True))
 
     def _beat(self, phase: str) -> None:
         self._pulse = _Pulse(self._pulse.count + 1, phase, time.monotonic())

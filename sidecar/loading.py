@@ -16,10 +16,11 @@ from sidecar.checkpoint import (
     load_weights,
     open_checkpoint,
 )
-from sidecar.config import SAMPLING_LIMITS, ConfigError, SamplingSettings
+from sidecar.config import SAMPLING_LIMITS, SamplingSettings
 from sidecar.engine import Engine, EngineTask
 from sidecar.hub.address import HubAddress, is_hub_address
 from sidecar.hub.errors import HubError
+from sidecar.json_values import ConfigError
 from sidecar.memory import MemoryInsufficientError, check_memory
 from sidecar.messages import (
     LoadPhase,

@@ -7,7 +7,6 @@ built beside the old one and put in its place at the end, so that a reader sees 
 import argparse
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -15,7 +14,8 @@ import numpy as np
 from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from sidecar.model.params import LAYER_CLASS, NAMES
+from sidecar.config import PUBLISHED, Side
+from sidecar.model.upstream_names import LAYER_CLASS, replace_prefix, upstream_names
 from training.codebook import Codebook
 from training.model_card import model_card
 from training.optimizer import Params, Run
@@ -37,28 +37,26 @@ def to_upstream_scan(params: Params) -> Params:
 
     The inverse of what `sidecar.model.params` does when it reads a file.
     """
+    sides: tuple[Side, ...] = ("encoder", "decoder")
+    names = {
+        side: [(ours, theirs) for theirs, ours in upstream_names(PUBLISHED, side).items()]
+        for side in sides
+    }
     stacks: dict[LeafPath, dict[int, np.ndarray]] = {}
     renamed: dict[LeafPath, np.ndarray] = {}
     for path, value in flatten_dict(params).items():
         match path:
             case ("encoder" | "decoder" as side, layer, *rest) if layer.startswith("layers_"):
-                inner = _upstream_name(tuple(rest), NAMES[side])
+                inner = replace_prefix(tuple(rest), names[side])
                 stack = ("model", side, "layers", f"{LAYER_CLASS[side]}s", *inner)
                 stacks.setdefault(stack, {})[int(layer.removeprefix("layers_"))] = value
             case ("encoder" | "decoder" as side, *rest):
-                renamed["model", side, *_upstream_name(tuple(rest), NAMES[side])] = value
+                renamed["model", side, *replace_prefix(tuple(rest), names[side])] = value
             case _:
                 renamed[path] = value
     for path, layers in stacks.items():
         renamed[path] = np.stack([layers[index] for index in range(len(layers))])
     return unflatten_dict(dict(sorted(renamed.items())))
-
-
-def _upstream_name(path: LeafPath, names: Mapping[LeafPath, LeafPath]) -> LeafPath:
-    for theirs, ours in names.items():
-        if path[: len(ours)] == ours:
-            return (*theirs, *path[len(ours) :])
-    return path
 
 
 def write_weights(params: Params, path: Path) -> None:

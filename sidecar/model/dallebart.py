@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sidecar.config import ModelConfig
 from sidecar.model.decoder import Cross, Decoder, Past
 from sidecar.model.encoder import Encoder
-from sidecar.model.layers import dot_rows
+from sidecar.model.layers import at_least_float32, dot_rows
 
 
 class DalleBart(nn.Module):
@@ -21,12 +21,12 @@ class DalleBart(nn.Module):
     def setup(self) -> None:
         self.encoder = Encoder(self.config, self.dtype)
         self.decoder = Decoder(self.config, self.dtype)
-        # Guidance at scale 10 multiplies rounding errors by 19: logits are float32 in any precision.
+        # Guidance at scale 10 multiplies rounding errors by 19: logits are float32 in lower precisions too.
         self.lm_head = nn.Dense(
             self.config.image_table_rows,
             use_bias=False,
             dtype=self.dtype,
-            dot_general=partial(dot_rows, preferred_element_type=jnp.float32),
+            dot_general=partial(dot_rows, preferred_element_type=at_least_float32(self.dtype)),
         )
 
     def encode(

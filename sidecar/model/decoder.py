@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from sidecar.config import ModelConfig
-from sidecar.model.layers import Attention, GatedFeedForward, Norm
+from sidecar.model.variants import Blocks
 
 # Keys and values of one layer: of the image tokens so far (L places), and of the prompt (T places).
 Past = tuple[Float[Array, "B H L C"], Float[Array, "B H L C"]]
@@ -17,21 +17,22 @@ Cross = tuple[Float[Array, "B H T C"], Float[Array, "B H T C"]]
 
 
 class DecoderLayer(nn.Module):
-    """Normformer layer: self attention, cross attention, gated feed-forward."""
+    """Self attention and cross attention with a norm before and after each, and the feed-forward."""
 
-    config: ModelConfig
-    dtype: jnp.dtype
+    blocks: Blocks
+    index: int
 
     def setup(self) -> None:
-        config = self.config
-        heads = config.decoder_attention_heads
-        self.pre_self_norm = Norm(dtype=self.dtype)
-        self.self_attention = Attention(config.d_model, heads, self.dtype)
-        self.post_self_norm = Norm(use_scale=True, dtype=self.dtype)
-        self.pre_cross_norm = Norm(dtype=self.dtype)
-        self.cross_attention = Attention(config.d_model, heads, self.dtype)
-        self.post_cross_norm = Norm(use_scale=True, dtype=self.dtype)
-        self.feed_forward = GatedFeedForward(config.d_model, config.decoder_ffn_dim, self.dtype)
+        blocks = self.blocks
+        self.residual = blocks.residual()
+        self.pre_self_norm = blocks.norm("before attention")
+        self.self_attention = blocks.self_attention()
+        self.post_self_norm = blocks.norm("after attention")
+        self.pre_cross_norm = blocks.norm("before attention")
+        self.cross_attention = blocks.cross_attention()
+        self.post_cross_norm = blocks.norm("after attention")
+        self.feed_forward = blocks.feed_forward()
+        self.output_norm = blocks.output_norm(self.index)
 
     def __call__(
         self,
@@ -68,11 +69,12 @@ class DecoderLayer(nn.Module):
         cross: Cross,
         cross_mask: Bool[Array, "B T"],
     ) -> Float[Array, "B Q D"]:
-        x = x + self.post_self_norm(mixed)
+        x = self.residual(x) + self.post_self_norm(mixed)
         normed = self.pre_cross_norm(x)
         mixed = self.cross_attention.attend(normed, cross, cross_mask[:, None, :])
-        x = x + self.post_cross_norm(mixed)
-        return x + self.feed_forward(x)
+        x = self.residual(x) + self.post_cross_norm(mixed)
+        x = self.residual(x) + self.feed_forward(x)
+        return self.output_norm(x)
 
 
 class Decoder(nn.Module):
@@ -83,11 +85,12 @@ class Decoder(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        self.embed_tokens = nn.Embed(config.image_table_rows, config.d_model, self.dtype)
-        self.embed_positions = nn.Embed(config.image_length, config.d_model, self.dtype)
-        self.embedding_norm = Norm(use_scale=True, dtype=self.dtype)
-        self.layers = [DecoderLayer(config, self.dtype) for _ in range(config.decoder_layers)]
-        self.final_norm = Norm(dtype=self.dtype)
+        blocks = Blocks(config, "decoder", self.dtype)
+        self.embed_tokens = blocks.token_embedding(config.image_table_rows)
+        self.embed_positions = blocks.position_embedding(config.image_length)
+        self.embedding_norm = blocks.embedding_norm()
+        self.layers = [DecoderLayer(blocks, index) for index in range(config.decoder_layers)]
+        self.final_norm = blocks.final_norm()
 
     def cross_cache(self, encoder_hidden: Float[Array, "B T D"]) -> tuple[Cross, ...]:
         """Cross-attention keys and values of every layer: computed once a prompt, not once a token."""

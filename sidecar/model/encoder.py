@@ -5,28 +5,31 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from sidecar.config import ModelConfig
-from sidecar.model.layers import Attention, GatedFeedForward, Norm
+from sidecar.model.variants import Blocks
 
 
 class EncoderLayer(nn.Module):
-    """Normformer layer: a norm before and after attention, and the gated feed-forward."""
+    """Attention with a norm before and after it, and the feed-forward."""
 
-    config: ModelConfig
-    dtype: jnp.dtype
+    blocks: Blocks
+    index: int
 
     def setup(self) -> None:
-        config = self.config
-        self.pre_attention_norm = Norm(dtype=self.dtype)
-        self.attention = Attention(config.d_model, config.encoder_attention_heads, self.dtype)
-        self.post_attention_norm = Norm(use_scale=True, dtype=self.dtype)
-        self.feed_forward = GatedFeedForward(config.d_model, config.encoder_ffn_dim, self.dtype)
+        blocks = self.blocks
+        self.residual = blocks.residual()
+        self.pre_attention_norm = blocks.norm("before attention")
+        self.attention = blocks.self_attention()
+        self.post_attention_norm = blocks.norm("after attention")
+        self.feed_forward = blocks.feed_forward()
+        self.output_norm = blocks.output_norm(self.index)
 
     def __call__(self, x: Float[Array, "B T D"], mask: Int[Array, "B T"]) -> Float[Array, "B T D"]:
         normed = self.pre_attention_norm(x)
         live = mask[:, None, :].astype(bool)
         mixed = self.attention.attend(normed, self.attention.key_value(normed), live)
-        x = x + self.post_attention_norm(mixed)
-        return x + self.feed_forward(x)
+        x = self.residual(x) + self.post_attention_norm(mixed)
+        x = self.residual(x) + self.feed_forward(x)
+        return self.output_norm(x)
 
 
 class Encoder(nn.Module):
@@ -37,11 +40,12 @@ class Encoder(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        self.embed_tokens = nn.Embed(config.encoder_vocab_size, config.d_model, self.dtype)
-        self.embed_positions = nn.Embed(config.max_text_length, config.d_model, self.dtype)
-        self.embedding_norm = Norm(use_scale=True, dtype=self.dtype)
-        self.layers = [EncoderLayer(config, self.dtype) for _ in range(config.encoder_layers)]
-        self.final_norm = Norm(dtype=self.dtype)
+        blocks = Blocks(config, "encoder", self.dtype)
+        self.embed_tokens = blocks.token_embedding(config.encoder_vocab_size)
+        self.embed_positions = blocks.position_embedding(config.max_text_length)
+        self.embedding_norm = blocks.embedding_norm()
+        self.layers = [EncoderLayer(blocks, index) for index in range(config.encoder_layers)]
+        self.final_norm = blocks.final_norm()
 
     def __call__(
         self, input_ids: Int[Array, "B T"], attention_mask: Int[Array, "B T"]

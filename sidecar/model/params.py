@@ -1,14 +1,15 @@
-"""Upstream's parameter trees to ours; the only file that knows upstream's parameter names.
+"""Reads parameter files into the trees that our modules use.
 
-Scanned files stack all layers of a side on axis 0, unrolled files name each layer. Both become one
-internal layout, a subtree per layer: a decode step then reads every weight in place, where a scan would
-copy each layer's slice out of the stack for every token.
+Scanned and unrolled files become one internal layout, a subtree per layer: a decode step then reads every
+weight in place, where a scan would copy each layer's slice out of the stack for every token.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,45 +17,24 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from sidecar.config import ModelConfig, VQGANConfig
 from sidecar.model.dallebart import DalleBart
-from sidecar.model.msgpack_file import CheckpointError, LeafPath, read_leaves
+from sidecar.model.leaf_stream import LeafStream
+from sidecar.model.msgpack_file import (
+    CheckpointError,
+    Leaf,
+    LeafPath,
+    index_leaves,
+)
+from sidecar.model.upstream_names import DalleBartNames, is_stack
+from sidecar.model.variants import NORM_PLACES
 from sidecar.model.vqgan import VQGANDecoder
+from sidecar.model.vqgan_encoder import VQGANEncoder
 
 Params = dict[str, object]
-Leaves = Mapping[LeafPath, np.ndarray]
 
-# Upstream's class-numbered module names against ours.
-_SHARED_NAMES: Mapping[LeafPath, LeafPath] = {
-    ("final_ln",): ("final_norm",),
-    ("layernorm_embedding",): ("embedding_norm",),
-    ("GLU_0", "LayerNorm_0"): ("feed_forward", "norm"),
-    ("GLU_0", "LayerNorm_1"): ("feed_forward", "inner_norm"),
-    ("GLU_0", "Dense_0"): ("feed_forward", "gate"),
-    ("GLU_0", "Dense_1"): ("feed_forward", "up"),
-    ("GLU_0", "Dense_2"): ("feed_forward", "down"),
-}
-NAMES: Mapping[str, Mapping[LeafPath, LeafPath]] = {
-    "encoder": {
-        **_SHARED_NAMES,
-        ("LayerNorm_0",): ("pre_attention_norm",),
-        ("FlaxBartAttention_0",): ("attention",),
-        ("LayerNorm_1",): ("post_attention_norm",),
-    },
-    "decoder": {
-        **_SHARED_NAMES,
-        ("LayerNorm_0",): ("pre_self_norm",),
-        ("FlaxBartAttention_0",): ("self_attention",),
-        ("LayerNorm_1",): ("post_self_norm",),
-        ("LayerNorm_2",): ("pre_cross_norm",),
-        ("FlaxBartAttention_1",): ("cross_attention",),
-        ("LayerNorm_3",): ("post_cross_norm",),
-    },
-}
-LAYER_CLASS: Mapping[str, str] = {
-    "encoder": "FlaxBartEncoderLayer",
-    "decoder": "FlaxBartDecoderLayer",
-}
-# The halves of a VQGAN file that serving does not read.
+WEIGHTS_FILE = "flax_model.msgpack"
+# The halves of a VQGAN file; the codebook belongs to both.
 _ENCODER_HALF = frozenset({"encoder", "quant_conv"})
+_DECODER_HALF = frozenset({"decoder", "post_quant_conv"})
 
 
 def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple[Params, str]:
@@ -62,20 +42,18 @@ def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple
     file's sha256.
 
     Raises:
-        CheckpointError: unreadable, or a leaf is missing, left over or of another shape.
+        CheckpointError: unreadable, or a leaf is missing, left over, of another shape or not finite.
     """
-    path = folder / "flax_model.msgpack"
-    leaves, digest = read_leaves(path)
-    renamed: dict[LeafPath, np.ndarray] = {}
-    for leaf, value in leaves.items():
-        renamed.update(_rename(leaf, value))
-    expected = _expected_shapes(
-        DalleBart(config),
-        jnp.zeros((1, config.max_text_length), jnp.int32),
-        jnp.zeros((1, config.max_text_length), jnp.int32),
-        jnp.zeros((1, config.image_length), jnp.int32),
-    )
-    return _to_device(path, renamed, expected, dtype), digest
+    path = folder / WEIGHTS_FILE
+    leaves = index_leaves(path)
+    names = DalleBartNames(config)
+    targets = {leaf: names.targets(leaf) for leaf in leaves}
+    expected = _dallebart_shapes(config)
+    _check_leaves(path, leaves, targets, expected)
+    for target in _missing(targets, expected):
+        theirs = names.name(target, is_scanned=any(map(is_stack, leaves)))
+        raise CheckpointError(f"{path}: {'/'.join(theirs)} is missing")
+    return _load(path, leaves, targets, expected, dtype)
 
 
 def load_vqgan(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
@@ -84,63 +62,117 @@ def load_vqgan(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
     Raises:
         CheckpointError: as `load_dallebart`.
     """
-    path = folder / "flax_model.msgpack"
-    leaves, digest = read_leaves(path)
-    decoder_half = {leaf: value for leaf, value in leaves.items() if leaf[0] not in _ENCODER_HALF}
-    expected = _expected_shapes(VQGANDecoder(config), jnp.zeros((1, 1), jnp.int32))
-    return _to_device(path, decoder_half, expected, jnp.dtype("float32")), digest
+    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    return _load_half(folder, _expected_shapes(VQGANDecoder(config), tokens), _ENCODER_HALF)
 
 
-def _rename(leaf: LeafPath, value: np.ndarray) -> Iterator[tuple[LeafPath, np.ndarray]]:
-    """Our path (or, for a scanned leaf, one path a layer) and value for one leaf of a DalleBart file."""
-    match leaf:
-        case ("model", ("encoder" | "decoder") as side, "layers", layer, *rest):
-            names = _replace_prefix(tuple(rest), NAMES[side])
-            if layer == f"{LAYER_CLASS[side]}s":
-                for index, part in enumerate(value):
-                    yield (side, f"layers_{index}", *names), part
-            else:
-                index = layer.removeprefix(f"{LAYER_CLASS[side]}_")
-                yield (side, f"layers_{index}", *names), value
-        case ("model", ("encoder" | "decoder") as side, *rest):
-            yield (side, *_replace_prefix(tuple(rest), NAMES[side])), value
-        case _:
-            yield leaf, value
+def load_vqgan_encoder(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
+    """Float32 parameters of the encoder half, for `VQGANEncoder(config)`, and the sha256.
+
+    Raises:
+        CheckpointError: as `load_dallebart`.
+    """
+    side = config.downsampling
+    picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return _load_half(folder, _expected_shapes(VQGANEncoder(config), picture), _DECODER_HALF)
 
 
-def _replace_prefix(leaf: LeafPath, names: Mapping[LeafPath, LeafPath]) -> LeafPath:
-    for theirs, ours in names.items():
-        if leaf[: len(theirs)] == theirs:
-            return (*ours, *leaf[len(theirs) :])
-    return leaf
+def _load_half(
+    folder: Path, expected: Mapping[LeafPath, tuple[int, ...]], other_half: frozenset[str]
+) -> tuple[Params, str]:
+    path = folder / WEIGHTS_FILE
+    leaves = index_leaves(path)
+    targets = {leaf: [] if leaf[0] in other_half else [leaf] for leaf in leaves}
+    _check_leaves(path, leaves, targets, expected)
+    for target in _missing(targets, expected):
+        raise CheckpointError(f"{path}: {'/'.join(target)} is missing")
+    return _load(path, leaves, targets, expected, jnp.dtype("float32"))
+
+
+def _dallebart_shapes(config: ModelConfig) -> dict[LeafPath, tuple[int, ...]]:
+    """The shapes of our tree."""
+    text = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    if "after every sixth layer" in NORM_PLACES[config.variant.ln_positions, "encoder"]:
+        return _expected_shapes(DalleBart(config), text, text, text)
+    # All other layers of a side are alike, and asking the model for one of them is ten times sooner.
+    one_layer = replace(config, encoder_layers=1, decoder_layers=1)
+    shapes: dict[LeafPath, tuple[int, ...]] = {}
+    for leaf, shape in _expected_shapes(DalleBart(one_layer), text, text, text).items():
+        match leaf:
+            case ("encoder" | "decoder" as side, "layers_0", *rest):
+                for index in range(config.layers(side)):
+                    shapes[side, f"layers_{index}", *rest] = shape
+            case _:
+                shapes[leaf] = shape
+    return shapes
 
 
 def _expected_shapes(
-    module: DalleBart | VQGANDecoder, *inputs: jax.Array
+    module: nn.Module, *inputs: jax.ShapeDtypeStruct
 ) -> dict[LeafPath, tuple[int, ...]]:
     """Path and shape of every parameter, without allocating any."""
-    init = cast(Callable[..., Mapping[str, Params]], module.init)
-    tree = jax.eval_shape(init, jax.random.key(0), *inputs)["params"]
+    tree = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
     leaves = cast(Mapping[LeafPath, jax.ShapeDtypeStruct], flatten_dict(tree))
     return {leaf: value.shape for leaf, value in leaves.items()}
 
 
-def _to_device(
+def _load(
     path: Path,
-    leaves: dict[LeafPath, np.ndarray],
+    leaves: Mapping[LeafPath, Leaf],
+    targets: Mapping[LeafPath, list[LeafPath]],
     expected: Mapping[LeafPath, tuple[int, ...]],
     dtype: jnp.dtype,
-) -> Params:
-    for leaf in expected.keys() - leaves.keys():
-        raise CheckpointError(f"{path}: {'/'.join(leaf)} is missing")
-    for leaf in leaves.keys() - expected.keys():
-        raise CheckpointError(f"{path}: {'/'.join(leaf)} is not a parameter of this model")
+) -> tuple[Params, str]:
+    """Bring leaf after leaf to the device.
+
+    Args:
+        targets: for each leaf of the file its places in our tree (none: it is passed over).
+        expected: the shapes of our tree.
+    """
     placed: dict[LeafPath, jax.Array] = {}
-    for leaf, shape in expected.items():
-        value = leaves.pop(leaf)
-        if value.shape != shape:
-            raise CheckpointError(
-                f"{path}: {'/'.join(leaf)} has shape {value.shape}, config.json asks for {shape}"
-            )
-        placed[leaf] = jnp.asarray(value, dtype)
-    return unflatten_dict(placed)
+    with LeafStream(path) as stream:
+        for name, leaf in leaves.items():
+            if not targets[name]:
+                continue
+            parts = stream.read(name, leaf, expected[targets[name][0]], np.dtype(dtype))
+            for target, part in zip(targets[name], parts, strict=True):
+                placed[target] = jax.device_put(part)
+        digest = stream.finish()
+    return unflatten_dict(placed), digest
+
+
+def _missing(
+    targets: Mapping[LeafPath, list[LeafPath]], expected: Mapping[LeafPath, tuple[int, ...]]
+) -> list[LeafPath]:
+    """The parameters of our tree that no leaf fills."""
+    filled = {target for places in targets.values() for target in places}
+    return sorted(expected.keys() - filled)
+
+
+def _check_leaves(
+    path: Path,
+    leaves: Mapping[LeafPath, Leaf],
+    targets: Mapping[LeafPath, list[LeafPath]],
+    expected: Mapping[LeafPath, tuple[int, ...]],
+) -> None:
+    """Refuse what is in the file and not in our tree, or there in another shape."""
+    filled: set[LeafPath] = set()
+    for name, leaf in leaves.items():
+        for target in targets[name]:
+            if target not in expected:
+                raise CheckpointError(f"{path}: {'/'.join(name)} is not a parameter of this model")
+            if target in filled:
+                raise CheckpointError(f"{path}: {'/'.join(name)} is there twice, under two names")
+            filled.add(target)
+        if targets[name]:
+            _check_shape(path, name, leaf, targets[name], expected[targets[name][0]])
+
+
+def _check_shape(
+    path: Path, name: LeafPath, leaf: Leaf, targets: list[LeafPath], shape: tuple[int, ...]
+) -> None:
+    wanted = (len(targets), *shape) if is_stack(name) else shape
+    if leaf.shape != wanted:
+        raise CheckpointError(
+            f"{path}: {'/'.join(name)} has shape {leaf.shape}, config.json asks for {wanted}"
+        )

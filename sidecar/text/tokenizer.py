@@ -13,6 +13,9 @@ from tokenizers.processors import RobertaProcessing
 from sidecar.text.hashtags import HashtagSplitter
 from sidecar.text.normalizer import TextNormalizer
 
+# Mini's tokenizer has one token more than its table has rows.
+MOST_IDS_WITHOUT_ROW = 1
+
 _BEGIN, _PAD, _END, _UNKNOWN, _MASK = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
 
 
@@ -36,12 +39,17 @@ class TextProcessor:
     """A checkpoint's normaliser and tokenizer."""
 
     def __init__(
-        self, tokenizer: Tokenizer, normalizer: TextNormalizer | None, *, vocab_size: int
+        self,
+        tokenizer: Tokenizer,
+        normalizer: TextNormalizer | None,
+        *,
+        vocab_size: int,
+        unknown_id: int,
     ) -> None:
         self._tokenizer = tokenizer
         self._normalizer = normalizer
         self._vocab_size = vocab_size
-        self._unknown_id = np.int32(_id_of(tokenizer, _UNKNOWN))
+        self._unknown_id = np.int32(unknown_id)
 
     @classmethod
     def from_checkpoint(
@@ -62,14 +70,16 @@ class TextProcessor:
             TokenizerError: the files are missing, unreadable or lack a special token.
         """
         tokenizer = _read_tokenizer(folder)
-        pad_id = _id_of(tokenizer, _PAD)
+        _check_ids(folder, tokenizer, vocab_size)
+        pad_id = _id_of(tokenizer, _PAD, folder)
         # The published files say nothing of the length, and one of a user's may say another.
         tokenizer.enable_truncation(max_length)
         tokenizer.enable_padding(length=max_length, pad_id=pad_id, pad_token=_PAD)
         # A prompt is text: "</s>" typed by somebody is four characters, not the end of the prompt.
         tokenizer.encode_special_tokens = True
         normalizer = TextNormalizer(HashtagSplitter.from_checkpoint(folder)) if normalize else None
-        return cls(tokenizer, normalizer, vocab_size=vocab_size)
+        unknown_id = _id_of(tokenizer, _UNKNOWN, folder)
+        return cls(tokenizer, normalizer, vocab_size=vocab_size, unknown_id=unknown_id)
 
     def encode(self, prompt: str) -> EncodedText:
         """Encode one prompt; any string will do, lone surrogates and the empty one included."""
@@ -109,11 +119,21 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
     )
 
 
-def _id_of(tokenizer: Tokenizer, token: str) -> int:
+def _check_ids(folder: Path, tokenizer: Tokenizer, rows: int) -> None:
+    """Refuse a tokenizer of another checkpoint, where that shows."""
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if largest >= rows + MOST_IDS_WITHOUT_ROW:
+        raise TokenizerError(
+            f"{folder}: the tokenizer has ids up to {largest}, but model/encoder/embed_tokens has {rows} "
+            "rows: take tokenizer and weights from the same checkpoint"
+        )
+
+
+def _id_of(tokenizer: Tokenizer, token: str, folder: Path) -> int:
     token_id = tokenizer.token_to_id(token)
     if token_id is None:
         raise TokenizerError(
-            f"the checkpoint's tokenizer lacks {token}: it was not made for this kind of model"
+            f"{folder}: its tokenizer lacks {token}: it was not made for this kind of model"
         )
     return token_id
 
@@ -135,7 +155,7 @@ def _build_from_vocabulary(vocab: Path, merges: Path) -> Tokenizer:
         ) from error
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens([_BEGIN, _PAD, _END, _UNKNOWN, AddedToken(_MASK, lstrip=True)])
-    end = (_END, _id_of(tokenizer, _END))
-    begin = (_BEGIN, _id_of(tokenizer, _BEGIN))
+    end = (_END, _id_of(tokenizer, _END, vocab.parent))
+    begin = (_BEGIN, _id_of(tokenizer, _BEGIN, vocab.parent))
     tokenizer.post_processor = RobertaProcessing(end, begin, add_prefix_space=False)
     return tokenizer

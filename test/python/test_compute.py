@@ -206,9 +206,11 @@ def test_a_device_that_cannot_go_on_ends_the_sidecar_for_a_restart(
         ({"vqgan": str(model_folder("mini-scan"))}, "config_unsupported", "ch is None"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_served_is_a_permanent_failure(change, code, words):
+def test_a_checkpoint_that_cannot_be_served_is_a_permanent_failure(change, code, words, caplog):
     sidecar = Sidecar(replace(CONFIG, **change))
     failed = sidecar.until(Failed)[-1]
     assert (failed.task_id, failed.code, failed.fatal) == (None, code, True)
     assert not failed.retryable
     assert words in failed.message
+    assert f"{code}: {failed.message}" in caplog.text
+    assert "Traceback" not in caplog.text

@@ -1,52 +1,20 @@
 """Guidance, temperature, top-k and top-p against the distributions that upstream samples from."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import UPSTREAM, read_arrays
+from compatibility_parts import WARPS, warp
 
-from sidecar.model.sampling import Settings, draw, guide, rank, sample
-
-WARPS = json.loads((UPSTREAM / "warp.json").read_text())["settings"]
-
-
-def settings_of(case, slots):
-    """Upstream's None means 50, 1.0 and 1.0."""
-
-    def each(name, default, dtype):
-        value = default if case[name] is None else case[name]
-        return jnp.full(slots, value, dtype)
-
-    return Settings(
-        each("condition_scale", 1.0, jnp.float32),
-        each("temperature", 1.0, jnp.float32),
-        each("top_k", 50, jnp.int32),
-        each("top_p", 1.0, jnp.float32),
-    )
-
-
-@pytest.fixture(scope="module")
-def arrays():
-    return read_arrays(UPSTREAM / "warp.npz")
+from sidecar.model.sampling import Settings, draw, guide, sample
 
 
 @pytest.mark.parametrize("case", WARPS, ids=lambda case: case["key"])
-def test_the_distribution_sampled_from_is_upstreams(case, arrays):
-    conditional = arrays[f"cond_{case['logits']}"]
-    slots, vocabulary = conditional.shape
-    settings = settings_of(case, slots)
-    guided = guide(conditional, arrays[f"uncond_{case['logits']}"], settings.condition_scale)
-    values, ids = rank(guided, settings, vocabulary)
-    by_id = np.full((slots, vocabulary), -np.inf)
-    np.put_along_axis(by_id, np.asarray(ids), np.asarray(jax.nn.log_softmax(values)), axis=1)
-
-    want = arrays[f"logprobs_{case['key']}"]
-    np.testing.assert_array_equal(np.isfinite(by_id), np.isfinite(want))
-    np.testing.assert_allclose(np.exp(by_id), np.exp(want), rtol=0, atol=1e-5)
-    np.testing.assert_allclose(by_id, want, rtol=0, atol=1e-4)
+def test_the_distribution_sampled_from_is_upstreams(case):
+    ours, want = warp(case)
+    np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(want))
+    np.testing.assert_allclose(np.exp(ours), np.exp(want), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours, want, rtol=0, atol=1e-4)
 
 
 def random_logits(slots, vocabulary):

@@ -1,0 +1,200 @@
+"""How long loading a checkpoint of a published size takes, and how much memory.
+
+    PYTHONPATH=. .venv/bin/python bench/load.py Mini --precision float32
+    PYTHONPATH=. .venv/bin/python bench/load.py Mega --precision bfloat16 --picture 256
+
+Makes a synthetic checkpoint in a temporary folder (1.9 GB for Mini, 10.7 GB for Mega), loads it in a process of
+its own as the sidecar does, compares with reading the files once and copying their weights, and removes it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from synthetic import CONFIGS, write_checkpoint
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+
+    from sidecar.checkpoint import CheckpointFolders, Weights
+
+PIECE_BYTES = 1 << 20
+KIB, GB = 1024, 1e9
+
+
+def main() -> None:
+    """Make, measure, print."""
+    arguments = _read_arguments()
+    if arguments.folder:
+        _measure_load(arguments.folder, arguments.precision, arguments.picture)
+        return
+    with tempfile.TemporaryDirectory(dir=arguments.within) as folder:
+        _report(arguments, Path(folder) / arguments.name)
+
+
+def _report(arguments: argparse.Namespace, folder: Path) -> None:
+    parameters = write_checkpoint(arguments.name, folder)
+    files = [folder / "flax_model.msgpack", folder / "vqgan" / "flax_model.msgpack"]
+    print(f"{arguments.name}: {parameters:,} parameters in float32, as {arguments.precision}")
+    for state in ("cold", "warm"):
+        read = _time_reading(files, is_cold=state == "cold")
+        found = _run_child(arguments, folder, files, is_cold=state == "cold")
+        copy = _time_copy(found["weight_bytes"])
+        print(
+            f"{state} page cache: load {found['seconds']:.2f} s ({found['processor_seconds']:.2f} s of processor "
+            f"time); read once {read:.2f} s + copy {copy:.2f} s; "
+            f"{found['seconds'] / (1.5 * read + copy):.2f} of (1.5 x read + copy)"
+        )
+    weights, peak = found["weight_bytes"], found["peak_bytes"]
+    print(
+        f"weights {weights / GB:.3f} GB; peak memory of the process {peak / GB:.3f} GB, "
+        f"{found['before_bytes'] / GB:.3f} GB of it before loading; "
+        f"{peak / (1.2 * weights + 3e8):.2f} of (1.2 x weights + 300 MB)"
+    )
+    if arguments.picture:
+        print(
+            f"one picture of {arguments.picture} tokens in {found['picture_seconds']:.1f} s "
+            f"after {found['compile_seconds']:.1f} s of compiling; "
+            f"peak memory then {found['picture_peak_bytes'] / GB:.3f} GB"
+        )
+
+
+def _measure_load(folder: Path, precision: str, picture_tokens: int | None) -> None:
+    """In the child: load as the sidecar does, and print what it took as JSON."""
+    import jax
+    import jax.numpy as jnp
+
+    from sidecar.checkpoint import load_weights, open_checkpoint
+
+    dtype = jnp.dtype(precision)
+    jnp.zeros(()).block_until_ready()
+    before = _peak_bytes()
+    started, started_processor = time.perf_counter(), time.process_time()
+    found = open_checkpoint(folder)
+    weights = jax.block_until_ready(load_weights(found, dtype))
+    report = {
+        "seconds": time.perf_counter() - started,
+        "processor_seconds": time.process_time() - started_processor,
+        "before_bytes": before,
+        "peak_bytes": _peak_bytes(),
+        "weight_bytes": sum(
+            leaf.nbytes for leaf in jax.tree.leaves((weights.params, weights.vqgan_params))
+        ),
+    }
+    if picture_tokens:
+        report |= _draw_picture(found, weights, dtype, picture_tokens)
+    print(json.dumps(report))
+
+
+def _draw_picture(
+    found: "CheckpointFolders", weights: "Weights", dtype: "DTypeLike", tokens: int
+) -> dict[str, float]:
+    """Draw one picture with the engine; of fewer tokens than the checkpoint's to see that it can."""
+    from sidecar.engine import Engine, EngineTask
+    from sidecar.text import TextProcessor
+
+    config = found.config
+    text = TextProcessor.from_checkpoint(
+        found.folder,
+        max_length=config.max_text_length,
+        vocab_size=config.encoder_vocab_size,
+        normalize=True,
+    )
+    empty, prompt = text.unconditional(), text.encode("a red cat")
+    positions = weights.params["decoder"]["embed_positions"]
+    positions["embedding"] = positions["embedding"][:tokens]
+    smaller = replace(found, config=replace(config, image_length=tokens))
+    engine = Engine(
+        smaller, weights, (empty.ids, empty.mask), slots=1, chunk_tokens=16, dtype=dtype
+    )
+    started = time.perf_counter()
+    engine.compile(lambda _done, _total: None)
+    compiled = time.perf_counter()
+    engine.admit(EngineTask("picture", prompt.ids, prompt.mask, 0, found.sampling))
+    pictures = []
+    while engine.running:
+        pictures += engine.step()
+    if pictures[0].pixels.shape != (smaller.image_side, smaller.image_side, 3):
+        raise RuntimeError(f"a picture of shape {pictures[0].pixels.shape}")
+    return {
+        "compile_seconds": compiled - started,
+        "picture_seconds": time.perf_counter() - compiled,
+        "picture_peak_bytes": _peak_bytes(),
+    }
+
+
+def _run_child(
+    arguments: argparse.Namespace, folder: Path, files: list[Path], *, is_cold: bool
+) -> dict[str, float]:
+    if is_cold:
+        _drop_from_cache(files)
+    command = [sys.executable, __file__, arguments.name, "--precision", arguments.precision]
+    command += ["--folder", str(folder)]
+    # One picture is enough: the second child makes it.
+    command += ["--picture", str(arguments.picture)] if arguments.picture and not is_cold else []
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(output.stdout)
+
+
+def _time_reading(files: list[Path], *, is_cold: bool) -> float:
+    if is_cold:
+        _drop_from_cache(files)
+    buffer = bytearray(PIECE_BYTES)
+    started = time.perf_counter()
+    for file in files:
+        with file.open("rb", buffering=0) as opened:
+            while opened.readinto(buffer):
+                pass
+    return time.perf_counter() - started
+
+
+def _time_copy(size: int) -> float:
+    """Seconds to copy `size` bytes into memory that is new to the process."""
+    piece = np.ones(min(size, 1 << 28), np.uint8)
+    started = time.perf_counter()
+    kept = piece.copy()
+    seconds = time.perf_counter() - started
+    return seconds * size / kept.nbytes
+
+
+def _drop_from_cache(files: list[Path]) -> None:
+    for file in files:
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _peak_bytes() -> int:
+    """The most memory that this program has had; `getrusage` would count its parent's before it started."""
+    for line in Path("/proc/self/status").read_text("ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * KIB
+    raise RuntimeError("no VmHWM in /proc/self/status")
+
+
+def _read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=list(CONFIGS))
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument(
+        "--picture",
+        type=int,
+        metavar="TOKENS",
+        help="also draw a picture of so many tokens (a square)",
+    )
+    parser.add_argument("--within", type=Path, help="where the temporary folder is made")
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
