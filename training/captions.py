@@ -11,9 +11,9 @@ from training.phrases import Phrases
 from training.shape_captions import bare_background, one_shape
 
 MIX: tuple[tuple[float, Callable[[Phrases], Example]], ...] = (
-    (0.54, one_icon),
-    (0.18, one_shape),
-    (0.16, two_things),
+    (0.45, one_icon),
+    (0.30, one_shape),
+    (0.13, two_things),
     (0.10, several_icons),
     (0.02, bare_background),
 )

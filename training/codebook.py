@@ -74,6 +74,10 @@ class Codebook:
         """Which tokens are a plain colour."""
         return tokens < _FIRST_OUTLINE
 
+    def is_ground(self, tokens: Int[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+        """Which tokens are background."""
+        return tokens < GROUND_CODES
+
     def features(self) -> Float[np.ndarray, "codes 264"]:
         """What tells the codes apart: 256 values of an RGBA patch, then colour and presence of a background."""
         ink = np.array(list(COLOURS.values()), dtype=np.float32)[:, None] / 255.0

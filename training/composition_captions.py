@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from training.concepts import Concept, concept_index, load_concepts
+from training.concepts import Concept, concept_index, learnt_concepts
 from training.example import Example
 from training.icon_captions import MIDDLE, SMALL, icon_background, icon_noun
 from training.phrases import Phrases, plural
@@ -78,7 +78,7 @@ def two_things(phrases: Phrases) -> Example:
 def several_icons(phrases: Phrases) -> Example:
     """Two to four of one icon."""
     while True:
-        concept, count = phrases.pick(load_concepts()), 2 + phrases.number(3)
+        concept, count = phrases.pick(learnt_concepts()), 2 + phrases.number(3)
         if can_be_counted(concept) and not is_held_out_count(concept.icon, count):
             break
     background, named = icon_background(phrases, (concept.icon,), 0.4)
@@ -95,7 +95,7 @@ def _part(phrases: Phrases) -> _Part:
     if phrases.chance(0.2):
         shape, colour = shape_and_colour(phrases)
         return _Part(shape_noun(phrases, shape, colour, ""), shape, colour, MIDDLE)
-    concept = phrases.pick(load_concepts())
+    concept = phrases.pick(learnt_concepts())
     cells, word = phrases.pick(((MIDDLE, ""),) * 4 + ((MIDDLE, "big"), (SMALL, "small")))
     return _Part(icon_noun(phrases, concept, word), concept.icon, None, cells)
 

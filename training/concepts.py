@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+_NOT_YET = "~"
+
 
 @dataclass(frozen=True)
 class Concept:
@@ -11,6 +13,7 @@ class Concept:
 
     icon: str
     names: tuple[str, ...]
+    is_learnt: bool
 
 
 @cache
@@ -21,11 +24,18 @@ def load_concepts() -> tuple[Concept, ...]:
 
 
 @cache
+def learnt_concepts() -> tuple[Concept, ...]:
+    """Those that the sentences of training tell of."""
+    return tuple(concept for concept in load_concepts() if concept.is_learnt)
+
+
+@cache
 def concept_index() -> dict[str, int]:
     """Place of each icon name in the list."""
     return {concept.icon: index for index, concept in enumerate(load_concepts())}
 
 
 def _read(line: str) -> Concept:
-    icon, names = (part.strip() for part in line.split("|"))
-    return Concept(icon, tuple(name.strip() for name in names.split(",")))
+    icon, names = (part.strip() for part in line.removeprefix(_NOT_YET).split("|"))
+    called = tuple(name.strip() for name in names.split(","))
+    return Concept(icon, called, not line.startswith(_NOT_YET))

@@ -1,6 +1,6 @@
 """Sentences about one icon."""
 
-from training.concepts import Concept, concept_index, load_concepts
+from training.concepts import Concept, concept_index, learnt_concepts
 from training.example import Example
 from training.phrases import PLACE_WORDS, Phrases, with_article
 from training.scenes import ANCHORS, COLOUR_NAMES, SHADES, Scene, Thing, place
@@ -41,7 +41,7 @@ def icon_noun(phrases: Phrases, concept: Concept, size_word: str = "") -> str:
 
 def one_icon(phrases: Phrases) -> Example:
     """One icon, large in the middle, or smaller at some place."""
-    concept = phrases.pick(load_concepts())
+    concept = phrases.pick(learnt_concepts())
     background, named = icon_background(phrases, (concept.icon,), 0.4)
     said = background if named else None
     scene_of = _scene_maker(concept.icon, background, phrases.number(len(SHADES)))
@@ -79,6 +79,8 @@ def _scene_maker(icon: str, background: str, shade: int):
 def _free_place(phrases: Phrases, cells: int) -> tuple[int, int, int]:
     """Size and a place anywhere; a large icon has little room, the others keep to every second token."""
     room = GRID - cells
+    if cells == LARGE and phrases.chance(0.8):
+        return cells, room // 2, room // 2
     if cells == LARGE:
         return cells, phrases.number(room + 1), phrases.number(room + 1)
     return cells, 2 * phrases.number(room // 2 + 1), 2 * phrases.number(room // 2 + 1)

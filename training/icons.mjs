@@ -12,7 +12,7 @@ const list = await readFile(new URL("concepts.txt", import.meta.url), "utf8");
 const names = list
   .split("\n")
   .filter((line) => line !== "" && !line.startsWith("#"))
-  .map((line) => line.split("|")[0].trim());
+  .map((line) => line.replace(/^~/, "").split("|")[0].trim());
 
 function svg(name, side) {
   const icon = set.icons[name];

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from training.codebook import FIRST_ICON, GROUND_CODES, ICON_CODES
-from training.concepts import load_concepts
+from training.concepts import learnt_concepts
 from training.optimizer import Run, count_parameters
 from training.scenes import COLOUR_NAMES, held_out_pairs
 from training.shapes import SHAPES
@@ -71,9 +71,9 @@ Shapes, 60 pictures, pairs of shape and colour never trained on, judged by pixel
 def model_card(transformer: Run, vqgan: Run, evaluation: Mapping[str, object]) -> str:
     """The card; without an evaluation it has no section about one."""
     return _CARD.format(
-        concepts=len(load_concepts()),
+        concepts=len(learnt_concepts()),
         shapes_count=len(SHAPES),
-        things=", ".join(concept.names[0] for concept in load_concepts()),
+        things=", ".join(concept.names[0] for concept in learnt_concepts()),
         shapes=", ".join(SHAPES),
         colours=", ".join(COLOUR_NAMES),
         pairs=", ".join(f"{colour} {shape}" for shape, colour in held_out_pairs()),

@@ -17,7 +17,7 @@ from training.composition_captions import (
     is_held_out_count,
     is_held_out_pair,
 )
-from training.concepts import Concept, load_concepts
+from training.concepts import Concept, learnt_concepts
 from training.icon_captions import LARGE, MIDDLE, is_held_out_background, one_icon
 from training.phrases import HELD_OUT_OPENINGS, Phrases, plural, with_article
 from training.scenes import COLOUR_NAMES
@@ -52,10 +52,10 @@ def in_set(count: int) -> list[Question]:
 def held_out_phrasings(count: int) -> list[Question]:
     """Openings that training never used; every second one with another name than the usual one."""
     phrases = Phrases(np.random.default_rng(SEED + 1))
-    several = tuple(concept for concept in load_concepts() if len(concept.names) > 1)
+    several = tuple(concept for concept in learnt_concepts() if len(concept.names) > 1)
     found = []
     for number in range(count):
-        concept = phrases.pick(several if number % 2 else load_concepts())
+        concept = phrases.pick(several if number % 2 else learnt_concepts())
         name = phrases.pick(concept.names[1:]) if number % 2 else concept.names[0]
         text = f"{phrases.pick(HELD_OUT_OPENINGS)} {with_article(name)}"
         found.append(Question(text, None, (concept.icon,)))
@@ -71,7 +71,7 @@ def compositions(count: int) -> list[Question]:
 
 def _pair(phrases: Phrases) -> Question:
     while True:
-        first, second = phrases.pick(load_concepts()), phrases.pick(load_concepts())
+        first, second = phrases.pick(learnt_concepts()), phrases.pick(learnt_concepts())
         if first != second and is_held_out_pair(first.icon, second.icon):
             break
     (left, right), (top, bottom) = SIDE_BY_SIDE, STACKED
@@ -86,7 +86,7 @@ def _pair(phrases: Phrases) -> Question:
 
 def _count(phrases: Phrases) -> Question:
     while True:
-        concept, count = phrases.pick(load_concepts()), 2 + phrases.number(3)
+        concept, count = phrases.pick(learnt_concepts()), 2 + phrases.number(3)
         if can_be_counted(concept) and is_held_out_count(concept.icon, count):
             break
     colour = phrases.pick(COLOUR_NAMES)
@@ -98,7 +98,7 @@ def _count(phrases: Phrases) -> Question:
 
 def _on_background(phrases: Phrases) -> Question:
     while True:
-        concept: Concept = phrases.pick(load_concepts())
+        concept: Concept = phrases.pick(learnt_concepts())
         colour = phrases.pick(COLOUR_NAMES)
         if is_held_out_background(concept.icon, colour):
             break

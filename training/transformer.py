@@ -39,6 +39,8 @@ from training.tokenizer import as_normalized, tokenizer_folder
 SEED = 31
 TEXT_LENGTH = 32
 EMPTY_SHARE = 0.1
+DISTURBED_SHARE = 0.3
+OPEN_WEIGHT = 10.0
 BATCH = 16
 WARM_UP, DECAY_SHARE = 60, 0.4
 STATE = "transformer.state"
@@ -106,7 +108,10 @@ class Batch(NamedTuple):
     attention_mask: Int[np.ndarray, "B T"]
     decoder_input_ids: Int[np.ndarray, "B L"]
     targets: Int[np.ndarray, "B L"]
+    counted: Bool[np.ndarray, "B L"]
     outlines: Bool[np.ndarray, "B L"]
+    beginnings: Bool[np.ndarray, "B L"]
+    weights: Float[np.ndarray, "B L"]
 
 
 class BatchSource:
@@ -128,36 +133,74 @@ class BatchSource:
         texts = ["" if is_empty else as_normalized(example.caption) for example, is_empty in pairs]
         encoded = self._tokenizer.encode_batch(texts)
         targets = np.stack([self._codebook.tokens(example.scene) for example in examples])
+        disturbed, damage = self._disturb(targets)
         start = np.full((count, 1), self._codebook.size, dtype=np.int32)
+        outlines = ~self._codebook.is_plain(targets) & ~disturbed[:, None]
+        is_open = open_places(self._codebook.is_ground(targets)) & ~disturbed[:, None]
         return Batch(
             np.array([encoding.ids for encoding in encoded], dtype=np.int32),
             np.array([encoding.attention_mask for encoding in encoded], dtype=np.int32),
-            np.concatenate([start, targets[:, :-1]], axis=1),
+            np.concatenate([start, damage[:, :-1]], axis=1),
             targets,
-            ~self._codebook.is_plain(targets),
+            np.broadcast_to(~disturbed[:, None], targets.shape),
+            outlines,
+            outlines & (outlines.cumsum(axis=1) == 1) & ~empty[:, None],
+            np.where(is_open, OPEN_WEIGHT, 1.0).astype(np.float32),
         )
+
+    def _disturb(
+        self, targets: Int[np.ndarray, "B L"]
+    ) -> tuple[Bool[np.ndarray, "B"], Int[np.ndarray, "B L"]]:
+        """Which examples are disturbed, and the tokens that the decoder reads.
+
+        What a model draws itself has faults that the tokens of true pictures never have. So that it does not go on
+        with them, some examples have any share of their tokens hidden (by the start token) or taken from another one.
+        """
+        count, codes = len(targets), self._codebook.size
+        disturbed = self._random.random(count) < DISTURBED_SHARE
+        rates = np.where(disturbed, self._random.random(count), 0)[:, None]
+        draws = self._random.random(targets.shape)
+        others = np.where(draws < rates / 2, np.roll(targets, 1, axis=0), codes)
+        return disturbed, np.where(draws < rates, others, targets).astype(np.int32)
+
+
+def open_places(is_ground: Bool[np.ndarray, "B L"]) -> Bool[np.ndarray, "B L"]:
+    """Places whose neighbours to the left and above show background only: where a thing may begin."""
+    grid = is_ground.reshape(-1, GRID, GRID)
+    padded = np.pad(grid, ((0, 0), (1, 0), (1, 1)), constant_values=True)
+    above = padded[:, :-1, :-2] & padded[:, :-1, 1:-1] & padded[:, :-1, 2:]
+    return (above & padded[:, 1:, :-2]).reshape(is_ground.shape)
 
 
 class Losses(NamedTuple):
-    """Nats a token: over all tokens (what is trained), over outline tokens, over first tokens."""
+    """Nats a token. `trained` is over all tokens; the others are over undisturbed examples only: over all their
+    tokens, over those that are not plain, and over the first such token, which only the sentence can tell."""
 
+    trained: Float[Array, ""]
     all: Float[Array, ""]
     outline: Float[Array, ""]
-    first: Float[Array, ""]
+    beginning: Float[Array, ""]
 
 
 def token_losses(logits: Float[Array, "B L V"], batch: Batch) -> Losses:
-    """Cross entropy of the targets, averaged in three ways.
+    """Cross entropy of the targets, averaged in four ways.
 
-    All tokens count the same: counting some targets more (outlines, say) makes the model draw them too often.
+    What begins at an open place, only the sentence can tell, and few places of a picture are such beginnings: open
+    places count more. A weight must not depend on the target, only on what the decoder has seen: counting outlines
+    more, say, makes a model draw them too often.
     """
     targets = jnp.asarray(batch.targets)
     flat = cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
     loss = flat.reshape(targets.shape)
+
+    def mean_over(mask: Bool[Array, "B L"]) -> Float[Array, ""]:
+        return (loss * mask).sum() / jnp.maximum(mask.sum(), 1)
+
     return Losses(
-        loss.mean(),
-        (loss * batch.outlines).sum() / batch.outlines.sum(),
-        loss[:, 0].mean(),
+        (loss * batch.weights).sum() / batch.weights.sum(),
+        mean_over(batch.counted),
+        mean_over(batch.outlines),
+        mean_over(batch.beginnings),
     )
 
 
@@ -172,7 +215,7 @@ def make_step(
             with fast_math():
                 logits = module.apply({"params": params}, *batch[:3])
             losses = token_losses(logits, batch)
-            return losses.all, losses
+            return losses.trained, losses
 
         gradients, losses = jax.grad(loss, has_aux=True)(params)
         updates, state = optimizer.update(gradients, state, params)
@@ -221,7 +264,7 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
     source = BatchSource(codebook, tokenizer, SEED)
     params = initial_params(module, codebook, source.batch(1))
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
-    run = Run(params, optimizer.init(params), 0, 0.0, Curve(("all", "outline", "first", "minutes")))
+    run = Run(params, optimizer.init(params), 0, 0.0, Curve((*Losses._fields, "minutes")))
     if path.exists():
         run = Run.load(path)
     source = BatchSource(codebook, tokenizer, SEED + 1 + run.step)
@@ -239,8 +282,8 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
         recent.append(jax.device_get(losses))
         if run.step % 20 == 0 or run.step == steps:
             run.seconds = clock.seconds()
-            whole, outline, first = (float(value) for value in np.mean(recent, axis=0))
-            values = {"all": whole, "outline": outline, "first": first, "minutes": run.seconds / 60}
+            means = np.mean(recent, axis=0).tolist()
+            values = dict(zip(Losses._fields, means, strict=True)) | {"minutes": run.seconds / 60}
             print(run.curve.add(run.step, values), flush=True)
             recent.clear()
         if run.step % 50 == 0 or run.step == steps:

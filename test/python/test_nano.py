@@ -13,7 +13,7 @@ from sidecar.text import TextProcessor
 
 FOLDER = REPO_ROOT / "checkpoints" / "nano"
 LEAST_SHARE = 0.8
-MAX_BYTES = 10_000_000
+MAX_BYTES = 25_000_000
 
 
 @pytest.fixture(scope="module")
