@@ -1,181 +1,175 @@
-"""Step `codebook`: choose the image tokens by k-means over 8x8 patches.
+"""Step `codebook`: choose the image tokens by k-means over 8x8 patches of sprites.
 
-Flat patches get a code for each colour. The patches of an outline are clustered by what part of them the
-shape covers, so that all pairs of colours share one set of outline codes: a purple star is then told with
-the codes of a purple circle, and a pair of shape and colour that was never shown can still be drawn.
+A token never says what lies behind a thing: an edge code is a patch with its transparency, and the decoder
+paints the uncovered part in the colour of the background codes around it. So a cat is told with the same codes on
+every background, and the codes of shapes (an ink and what part of the patch it covers) serve all backgrounds too.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations
+from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from training.concepts import load_concepts
+from training.kmeans import assign, cluster
 from training.paths import work_file
-from training.scenes import COLOUR_NAMES, COLOURS, Scene
+from training.scenes import COLOUR_NAMES, COLOURS, SHADES, Scene, background_rgb
 from training.shapes import CELLS, GRID, SHAPES, coverage, to_patches
+from training.sprites import ICON_CELLS, icon_sprite, sprite_patches
 
-OUTLINES = 30
-"""Outline classes for each pair of colours; closed under exchanging the two colours."""
+OUTLINES = 80
+"""Outline classes of shapes; each has a code in every ink."""
 
+ICON_CODES = 4096
 EMBED_DIM = 64
-ROUNDS = 60
+ROUNDS = 12
 SEED = 0
 
-# Classes of a mask patch before colours are known: background, inside, then the outlines.
-_OUTSIDE, _INSIDE, _FIRST_OUTLINE = 0, 1, 2
+GROUND_CODES = len(COLOUR_NAMES) * len(SHADES)
+_FIRST_OUTLINE = GROUND_CODES + len(COLOUR_NAMES)
+FIRST_ICON = _FIRST_OUTLINE + len(COLOUR_NAMES) * OUTLINES
 
-_PAIRS = {pair: index for index, pair in enumerate(combinations(range(len(COLOUR_NAMES)), 2))}
+_SEE_THROUGH = -1
+_CLEAR = 0.01
+"""A patch covered less than this shows its background only; one uncovered less than this, only ink."""
 
-Masks = Float[np.ndarray, "patches 64"]
+Stamp = Int[np.ndarray, "cells cells"]
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """Outline masks (coverage of 0..1, 8x8 pixels) and what follows from them.
-
-    Row k of `outlines` and row k + OUTLINES/2 are each other's complement.
-    """
+    """What the tokens look like. In order: backgrounds, plain inks, outlines of each ink, patches of icons."""
 
     outlines: Float[np.ndarray, "outlines 64"]
+    """Coverage (0..1) of the outline classes."""
+
+    icons: Float[np.ndarray, "codes 256"]
+    """Premultiplied RGBA patches (0..1)."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Codebook":
         """Read what the step wrote."""
-        return cls(np.load(path or work_file("codebook.npy")))
+        with np.load(path or work_file("codebook.npz")) as arrays:
+            return cls(arrays["outlines"], arrays["icons"])
 
     @property
     def size(self) -> int:
         """How many image tokens there are."""
-        return len(COLOUR_NAMES) + len(_PAIRS) * len(self.outlines)
-
-    @cached_property
-    def _stamps(self) -> dict[tuple[str, int], Int[np.ndarray, "cells cells"]]:
-        """Mask class of every token of every shape and size."""
-        return {
-            (shape, cells): self._classify(to_patches(coverage(shape, cells)))
-            for shape in SHAPES
-            for cells in CELLS
-        }
-
-    @cached_property
-    def _tokens_by_class(self) -> Int[np.ndarray, "colours colours classes"]:
-        """Token of a mask class, by colour of the thing and colour of the background."""
-        count, half = len(COLOUR_NAMES), len(self.outlines) // 2
-        table = np.zeros((count, count, _FIRST_OUTLINE + 2 * half), dtype=np.int32)
-        outlines = np.arange(2 * half)
-        for ink in range(count):
-            for ground in range(count):
-                table[ink, ground, _OUTSIDE] = ground
-                table[ink, ground, _INSIDE] = ink
-                if ink != ground:
-                    first = count + _PAIRS[min(ink, ground), max(ink, ground)] * 2 * half
-                    # The codes of a pair say how much the colour with the higher number covers.
-                    covered = outlines if ink > ground else (outlines + half) % (2 * half)
-                    table[ink, ground, _FIRST_OUTLINE:] = first + covered
-        return table
+        return FIRST_ICON + len(self.icons)
 
     def tokens(self, scene: Scene) -> Int[np.ndarray, "256"]:
         """The image tokens of a scene, row by row."""
-        ground = COLOUR_NAMES.index(scene.background)
+        ground = COLOUR_NAMES.index(scene.background) * len(SHADES) + scene.shade
         grid = np.full((GRID, GRID), ground, dtype=np.int32)
         for thing in scene.things:
-            ink = COLOUR_NAMES.index(thing.colour)
-            stamp = self._tokens_by_class[ink, ground][self._stamps[thing.shape, thing.cells]]
-            grid[thing.y : thing.y + thing.cells, thing.x : thing.x + thing.cells] = stamp
+            stamp = self._stamp(thing.name, thing.colour, thing.cells)
+            part = grid[thing.y : thing.y + thing.cells, thing.x : thing.x + thing.cells]
+            np.copyto(part, stamp, where=stamp != _SEE_THROUGH)
         return grid.reshape(-1)
 
     def is_plain(self, tokens: Int[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
         """Which tokens are a plain colour."""
-        return tokens < len(COLOUR_NAMES)
+        return tokens < _FIRST_OUTLINE
 
-    def parts(self) -> Int[np.ndarray, "codes 3"]:
-        """What each token is made of: its two colours and its outline class (the last class: plain)."""
-        count = len(COLOUR_NAMES)
-        plain = [(colour, colour, len(self.outlines)) for colour in range(count)]
-        mixed = [(low, high, k) for low, high in _PAIRS for k in range(len(self.outlines))]
-        return np.array(plain + mixed, dtype=np.int32)
+    def is_ground(self, tokens: Int[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+        """Which tokens are background."""
+        return tokens < GROUND_CODES
 
-    def patches(self) -> Float[np.ndarray, "codes 64 3"]:
-        """The 8x8 RGB patch (0..1) that each token stands for."""
-        colours = np.array(list(COLOURS.values()), dtype=np.float32) / 255.0
-        plain = np.broadcast_to(colours[:, None, :], (len(colours), 64, 3))
-        mask = self.outlines[:, :, None]
-        mixed = [colours[low] * (1 - mask) + colours[high] * mask for low, high in _PAIRS]
-        return np.concatenate([plain, *mixed]).astype(np.float32)
+    def features(self) -> Float[np.ndarray, "codes 264"]:
+        """What tells the codes apart: 256 values of an RGBA patch, then colour and presence of a background."""
+        ink = np.array(list(COLOURS.values()), dtype=np.float32)[:, None] / 255.0
+        plain = np.concatenate(
+            [np.broadcast_to(ink, (len(ink), 64, 3)), np.ones((len(ink), 64, 1))], 2
+        )
+        cover = self.outlines[:, :, None]
+        mixed = [np.concatenate([colour * cover, cover], axis=2) for colour in ink]
+        patches = np.concatenate([plain, *mixed]).reshape(-1, 256)
+        shades = product(COLOUR_NAMES, range(len(SHADES)))
+        grounds = np.array([background_rgb(*shade) for shade in shades], dtype=np.float32) / 255.0
+        rows = np.zeros((self.size, 264), dtype=np.float32)
+        rows[:GROUND_CODES, 256:259] = 8 * grounds
+        rows[:GROUND_CODES, 259:] = 4
+        rows[GROUND_CODES:FIRST_ICON, :256] = patches
+        rows[FIRST_ICON:, :256] = self.icons
+        return rows
 
     def embedding(self) -> Float[np.ndarray, "codes 64"]:
-        """Vectors of upstream's `quantize` table: patches in PCA coordinates, spectrum flattened by a root."""
-        patches = self.patches().reshape(self.size, -1)
-        centered = patches - patches.mean(axis=0)
-        left, spread, _ = np.linalg.svd(centered, full_matrices=False)
+        """Vectors of upstream's `quantize` table: features in PCA coordinates, spectrum flattened by a root."""
+        features = self.features()
+        left, spread, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
         vectors = left[:, :EMBED_DIM] * np.sqrt(spread[:EMBED_DIM])
         return (vectors / vectors.std()).astype(np.float32)
 
-    def _classify(
-        self, patches: Float[np.ndarray, "cells cells 64"]
-    ) -> Int[np.ndarray, "cells cells"]:
-        distance = ((patches[..., None, :] - self.outlines) ** 2).sum(axis=-1)
-        classes = distance.argmin(axis=-1) + _FIRST_OUTLINE
-        cover = patches.mean(axis=-1)
-        classes[cover < _FLAT] = _OUTSIDE
-        classes[cover > 1 - _FLAT] = _INSIDE
-        return classes.astype(np.int32)
+    def _stamp(self, name: str, colour: str | None, cells: int) -> Stamp:
+        if colour is None:
+            return self._icon_stamps[name, cells]
+        classes = self._shape_classes[name, cells]
+        ink = COLOUR_NAMES.index(colour)
+        outline = _FIRST_OUTLINE + ink * OUTLINES + classes
+        inside = np.where(classes == OUTLINES, GROUND_CODES + ink, outline)
+        return np.where(classes == _SEE_THROUGH, _SEE_THROUGH, inside).astype(np.int32)
+
+    @cached_property
+    def _shape_classes(self) -> dict[tuple[str, int], Stamp]:
+        """Outline class of every token of every shape and size; OUTLINES is the inside."""
+        found: dict[tuple[str, int], Stamp] = {}
+        for shape, cells in product(SHAPES, CELLS):
+            patches = to_patches(coverage(shape, cells))
+            classes, _ = assign(patches.reshape(-1, 64), self.outlines)
+            cover = patches.mean(axis=-1).reshape(-1)
+            classes = np.where(cover > 1 - _CLEAR, OUTLINES, classes)
+            classes = np.where(cover < _CLEAR, _SEE_THROUGH, classes)
+            found[shape, cells] = classes.reshape(cells, cells).astype(np.int32)
+        return found
+
+    @cached_property
+    def _icon_stamps(self) -> dict[tuple[str, int], Stamp]:
+        """Tokens of every icon and size."""
+        found: dict[tuple[str, int], Stamp] = {}
+        for concept, cells in product(load_concepts(), ICON_CELLS):
+            patches = sprite_patches(icon_sprite(concept.icon, cells)).reshape(-1, 256)
+            nearest, _ = assign(patches, self.icons)
+            codes = np.where(_is_clear(patches), _SEE_THROUGH, FIRST_ICON + nearest)
+            found[concept.icon, cells] = codes.reshape(cells, cells).astype(np.int32)
+        return found
 
 
-_FLAT = 0.01
-"""A patch covered less than this (or uncovered less than this) is told as plain."""
+def _is_clear(patches: Float[np.ndarray, "patches 256"]) -> Bool[np.ndarray, "patches"]:
+    return patches.reshape(-1, 64, 4)[..., 3].mean(axis=1) < _CLEAR
 
 
-def outline_patches() -> Masks:
+def outline_patches() -> Float[np.ndarray, "patches 64"]:
     """All patches of all shapes and sizes that hold a piece of outline."""
-    cut = [to_patches(coverage(s, c)).reshape(-1, 64) for s in SHAPES for c in CELLS]
+    cut = [to_patches(coverage(s, c)).reshape(-1, 64) for s, c in product(SHAPES, CELLS)]
     patches = np.concatenate(cut)
     cover = patches.mean(axis=1)
-    return patches[(cover >= _FLAT) & (cover <= 1 - _FLAT)]
+    return patches[(cover >= _CLEAR) & (cover <= 1 - _CLEAR)]
 
 
-def cluster(patches: Masks, count: int, seed: int) -> tuple[Masks, float]:
-    """k-means with centers in complementary pairs; returns the centers and the mean squared error."""
-    half = count // 2
-    both = np.concatenate([patches, 1 - patches])
-    random = np.random.default_rng(seed)
-    centers = _spread_out(both, half, random)
-    error = np.inf
-    for _ in range(ROUNDS):
-        distance = ((both[:, None] - centers) ** 2).mean(axis=-1)
-        nearest = distance.argmin(axis=1)
-        error = float(distance.min(axis=1).mean())
-        for index in range(half):
-            own, mirrored = both[nearest == index], 1 - both[nearest == index + half]
-            members = np.concatenate([own, mirrored])
-            center = members.mean(axis=0) if len(members) else both[int(distance.min(1).argmax())]
-            centers[index], centers[index + half] = center, 1 - center
-    return centers.astype(np.float32), error
-
-
-def _spread_out(patches: Masks, half: int, random: np.random.Generator) -> Masks:
-    """k-means++ start: each next center far from those before it and from their complements."""
-    centers = [patches[int(random.integers(len(patches)))]]
-    for _ in range(half - 1):
-        known = np.stack(centers + [1 - center for center in centers])
-        distance = ((patches[:, None] - known) ** 2).sum(axis=-1).min(axis=1)
-        chosen = int(random.choice(len(patches), p=distance / distance.sum()))
-        centers.append(patches[chosen])
-    return np.concatenate([np.stack(centers), 1 - np.stack(centers)])
+@cache
+def icon_patches() -> Float[np.ndarray, "patches 256"]:
+    """All patches of all icons and sizes that show something."""
+    pairs = product(load_concepts(), ICON_CELLS)
+    cut = [sprite_patches(icon_sprite(c.icon, cells)).reshape(-1, 256) for c, cells in pairs]
+    patches = np.concatenate(cut)
+    return patches[~_is_clear(patches)]
 
 
 def main() -> None:
-    """Cluster from several starts, keep the best, write training/work/codebook.npy."""
-    patches = outline_patches()
-    runs = [cluster(patches, OUTLINES, SEED + start) for start in range(8)]
-    outlines, error = min(runs, key=lambda run: run[1])
-    np.save(work_file("codebook.npy"), outlines)
-    codebook = Codebook(outlines)
-    print(f"{len(patches)} outline patches, {OUTLINES} outline classes, mask error {error:.4f}")
-    print(f"{codebook.size} image tokens, embedding {codebook.embedding().shape}")
+    """Cluster and write training/work/codebook.npz."""
+    masks = outline_patches()
+    tries = [cluster(masks, OUTLINES, 60, SEED + start) for start in range(8)]
+    outlines = min(tries, key=lambda centers: assign(masks, centers)[1].sum())
+    patches = icon_patches()
+    icons = cluster(patches, ICON_CODES, ROUNDS, SEED)
+    np.savez(work_file("codebook.npz"), outlines=outlines, icons=icons)
+    error = assign(patches, icons)[1].mean() / patches.shape[1]
+    print(f"{len(masks)} outline patches in {OUTLINES} classes, {len(patches)} icon patches in "
+          f"{ICON_CODES} codes: {-10 * np.log10(error):.1f} dB")  # fmt: skip
+    print(f"{Codebook(outlines, icons).size} image tokens")
 
 
 if __name__ == "__main__":

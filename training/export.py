@@ -19,7 +19,7 @@ from sidecar.model.upstream_names import LAYER_CLASS, replace_prefix, upstream_n
 from training.codebook import Codebook
 from training.model_card import model_card
 from training.optimizer import Params, Run
-from training.paths import CHECKPOINT, work_file
+from training.paths import CHECKPOINT, ROOT, work_file
 from training.tokenizer import tokenizer_folder, write_json
 from training.transformer import STATE as TRANSFORMER_STATE
 from training.transformer import load_tokenizer, transformer_json
@@ -28,7 +28,7 @@ from training.vqgan import vqgan_json
 
 LeafPath = tuple[str, ...]
 
-SAMPLING = {"condScale": 1.0, "temperature": 1.0, "topK": 50, "topP": 0.97}
+SAMPLING = {"condScale": 1.0, "temperature": 1.0, "topK": 50, "topP": 1.0}
 """This checkpoint's sampling defaults; `training.evaluate --sweep` is how they were chosen."""
 
 
@@ -81,6 +81,7 @@ def export(folder: Path) -> None:
     write_weights(vqgan.params, building / "vqgan" / "flax_model.msgpack")
     table = work_file("evaluation.json")
     evaluation = json.loads(table.read_text("utf-8")) if table.exists() else {}
+    shutil.copy(ROOT / "training" / "NOTICE", building / "NOTICE")
     card = model_card(transformer, vqgan, evaluation)
     (building / "README.md").write_text(card, encoding="utf-8")
     _replace(folder, building)

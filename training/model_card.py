@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from training.codebook import OUTLINES
+from training.codebook import FIRST_ICON, GROUND_CODES, ICON_CODES
+from training.concepts import learnt_concepts
 from training.optimizer import Run, count_parameters
 from training.scenes import COLOUR_NAMES, held_out_pairs
 from training.shapes import SHAPES
-from training.transformer import EMPTY_SHARE, TEXT_LENGTH
+from training.transformer import BATCH, EMPTY_SHARE, TEXT_LENGTH
 from training.transformer import SEED as TRANSFORMER_SEED
 from training.vqgan import SEED as VQGAN_SEED
 
@@ -14,89 +15,100 @@ _CARD = """\
 # Nano
 
 A demonstration model: a true DalleBart and VQGAN in dalle-mini's own file layout, small enough to live in a
-repository and to run on two CPU cores. It draws 128 x 128 pictures of coloured shapes and knows nothing else.
-For pictures of the world load a dalle-mini checkpoint.
+repository and to run on two CPU cores. It draws 128 x 128 pictures of {concepts} things and {shapes_count} coloured
+shapes, and knows nothing else. For pictures of the world load a dalle-mini checkpoint
+(`docs/checkpoints.md`).
 
-- Licence: Apache-2.0, as the repository.
-- Data: drawn by `training/scenes.py` while training. No foreign pictures or texts.
+- Licence: Apache-2.0, as the repository. The icons it learnt from are Microsoft's Fluent Emoji (flat style),
+  MIT licence, copyright (c) Microsoft Corporation: `NOTICE`.
+- Data: icons of `@iconify-json/fluent-emoji-flat`, shapes and backgrounds drawn by `training/scenes.py`, sentences
+  from the names in `training/concepts.txt`. No scraped pictures or texts.
+- Sentences (English): one thing ("a slice of pizza", "a small fox in the top left corner", "a huge robot"), two
+  ("a cat left of a dog", "an apple above a red star"), two to four of one kind ("three bananas"), each with a
+  background ("on a blue background") or without. What a sentence leaves open, the pictures vary.
+- Things: {things}.
 - Shapes: {shapes}.
 - Colours, for shapes and backgrounds: {colours}.
-- Sentences (English): one shape with its size, colour and place ("a small red star in the top left corner") and
-  a background ("on a blue background"; white when none is named). What a sentence leaves open, the pictures vary.
-- Never shown in training, so that they can be asked for in tests: {pairs}.
-- Cannot draw anything else, several shapes included: a sentence it does not know gives some picture of a shape.
+- Never shown in training, so that they can be asked for: one pair of things in ten, one count of a thing in nine, one
+  named background of a thing in eight, and the shapes {pairs}.
+- A sentence about anything else gives some picture of what it knows.
 - Transformer: {transformer_parameters:,} parameters, mini's flags, 256 image tokens of {codes:,} codes,
   {text_length} text tokens.
-- VQGAN: {vqgan_parameters:,} parameters, 8 x 8 pixels a token; decoder and codebook only, no encoder.
+- VQGAN: {vqgan_parameters:,} parameters, 8 x 8 pixels a token.
 - Weights: float16. Sampling defaults of this checkpoint: `sampling.json`.
 
 ## How it was made
 
 On a machine with two CPU cores, shared with other work; the commands are in `training/README.md`.
 
-1. Codebook: k-means over 8 x 8 patches; {flat} plain codes and {outlines} outline codes for each pair of colours.
+1. Codebook: k-means over 8 x 8 patches with their transparency: {grounds} backgrounds, {shape_codes} codes of shapes,
+   {icon_codes} of icons. An edge code does not say what is behind the thing: the decoder asks its neighbours.
 2. VQGAN decoder: seed {vqgan_seed}, {vqgan_steps} steps of 4 pictures, L1 on pixels and edges, Muon and AdamW,
-   {vqgan_minutes:.0f} minutes, {psnr:.1f} dB.
-3. Transformer: seed {transformer_seed}, {steps} steps of 16 new examples, {empty:.0%} empty captions, Muon and AdamW,
-   {minutes:.0f} minutes; loss {all:.3f} nats a token over all tokens, {outline:.3f} over outline tokens.
-
-{history}
+   {vqgan_minutes:.0f} minutes; {psnr:.1f} dB in the last steps.
+3. Transformer: seed {transformer_seed}, {steps} steps of {batch} new examples, {empty:.0%} empty captions, Muon and
+   AdamW, {minutes:.0f} minutes; loss {all:.3f} nats a token over all tokens, {outline:.3f} over those that are not
+   plain.
 {evaluation}"""
-
-HISTORY = """\
-These weights were not made in one run. Until step 100 a step had 8 examples. Until step 950 the loss counted
-outline tokens several times, which makes a model draw them too often; since then all tokens count the same.
-Until step 1050 the sentences also told of two to four shapes in one picture; until step 2200 a sentence that left
-size or place open always had the same picture."""
-
 
 _EVALUATION = """
 ## Evaluation
 
-{count} pictures for {sentences} sentences, each with a pair of shape and colour that training never showed, sampled
-with the defaults above ({settings}) and judged by their pixels
-(`test/python/scene_check.py`):
+`training.evaluate`: {count} sentences a row, one picture each, sampled with the defaults above
+({settings}). Object: the top answer of a classifier that was trained on the source
+pictures only is the asked thing (with several things: all of them). Nearest: the most similar source picture is.
+Colour: the named background. Relation: every thing in its place, or the right count. Both judges are right about
+100 % of the source pictures themselves (`--true`).
 
-| right | share |
-|---|---|
+| sentences | object | nearest | colour | relation |
+|---|---|---|---|---|
 {rows}
+
+Shapes, 60 pictures, pairs of shape and colour never trained on, judged by pixels
+(`test/python/scene_check.py`): {shapes}.
 """
 
 
 def model_card(transformer: Run, vqgan: Run, evaluation: Mapping[str, object]) -> str:
-    """The card's text; the evaluation is left out while there is none."""
+    """The card; without an evaluation it has no section about one."""
     return _CARD.format(
+        concepts=len(learnt_concepts()),
+        shapes_count=len(SHAPES),
+        things=", ".join(concept.names[0] for concept in learnt_concepts()),
         shapes=", ".join(SHAPES),
         colours=", ".join(COLOUR_NAMES),
         pairs=", ".join(f"{colour} {shape}" for shape, colour in held_out_pairs()),
         transformer_parameters=count_parameters(transformer.params),
-        vqgan_parameters=count_parameters(vqgan.params),
-        codes=len(COLOUR_NAMES) + len(COLOUR_NAMES) * (len(COLOUR_NAMES) - 1) // 2 * OUTLINES,
+        codes=FIRST_ICON + ICON_CODES,
         text_length=TEXT_LENGTH,
-        flat=len(COLOUR_NAMES),
-        outlines=OUTLINES,
+        vqgan_parameters=count_parameters(vqgan.params),
+        grounds=GROUND_CODES,
+        shape_codes=FIRST_ICON - GROUND_CODES,
+        icon_codes=ICON_CODES,
         vqgan_seed=VQGAN_SEED,
         vqgan_steps=vqgan.step,
         vqgan_minutes=vqgan.seconds / 60,
         psnr=vqgan.curve.last("psnr"),
         transformer_seed=TRANSFORMER_SEED,
         steps=transformer.step,
-        minutes=transformer.seconds / 60,
+        batch=BATCH,
         empty=EMPTY_SHARE,
+        minutes=transformer.seconds / 60,
         all=transformer.curve.last("all"),
         outline=transformer.curve.last("outline"),
-        history=HISTORY,
-        evaluation=_evaluation(evaluation),
+        evaluation=_evaluation(evaluation) if evaluation else "",
     )
 
 
-def _evaluation(evaluation: Mapping[str, object]) -> str:
-    shares = evaluation.get("shares")
-    if not isinstance(shares, Mapping):
-        return ""
+def _evaluation(record: Mapping[str, object]) -> str:
+    table = record["table"]
+    rows = [_row(name, shares) for name, shares in table.items() if name != "shapes"]
+    shapes = ", ".join(f"{aspect} {share:.0%}" for aspect, share in table["shapes"].items())
     return _EVALUATION.format(
-        count=evaluation["pictures"],
-        sentences=evaluation["sentences"],
-        settings=evaluation["settings"],
-        rows="\n".join(f"| {name} | {share:.0%} |" for name, share in shares.items()),
+        count=record["count"], settings=record["settings"], rows="\n".join(rows), shapes=shapes
     )
+
+
+def _row(name: str, shares: Mapping[str, float]) -> str:
+    aspects = ("object", "nearest", "colour", "relation")
+    cells = (f"{shares[aspect]:.0%}" if aspect in shares else "" for aspect in aspects)
+    return f"| {name} | {' | '.join(cells)} |"

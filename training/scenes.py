@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
-from training.shapes import GRID, PATCH, SHAPES, SIDE, coverage
+from training.shapes import GRID, PATCH, SHAPES, SIDE
+from training.sprites import Sprite, icon_sprite, shape_sprite
 
-COLOURS: dict[str, tuple[int, int, int]] = {
+Rgb = tuple[int, int, int]
+
+COLOURS: dict[str, Rgb] = {
     "red": (220, 35, 40),
     "orange": (255, 140, 0),
     "yellow": (250, 218, 45),
@@ -25,7 +28,13 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 
 COLOUR_NAMES = tuple(COLOURS)
 
-# Where the middle of a shape stands, in tokens from the left and from the top.
+SHADES = (0.0, 0.14, -0.14)
+"""Shades of a background: how far its colour is moved towards white (or, below 0, towards black)."""
+
+_WHITE_SHARE = 0.4
+"""White takes this much of a shade: more of it would be called gray."""
+
+# Where the middle of a thing stands, in tokens from the left and from the top.
 ANCHORS: dict[str, tuple[int, int]] = {
     "center": (8, 8),
     "left": (4, 8),
@@ -40,20 +49,26 @@ ANCHORS: dict[str, tuple[int, int]] = {
 
 SIZES = ("small", "medium", "big")
 
-# Side in tokens: in the middle, or at one of the other places.
+# Side of a shape in tokens: in the middle, or at one of the other places.
 CENTER_CELLS = {"small": 4, "medium": 8, "big": 12}
 PLACED_CELLS = {"small": 4, "medium": 6, "big": 8}
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One shape in a picture; `x`, `y` is its upper left corner and `cells` its side, in tokens."""
+    """A shape of a colour, or an icon (`colour` is None); `x`, `y` is its upper left corner, in tokens."""
 
-    shape: str
-    colour: str
+    name: str
+    colour: str | None
     cells: int
     x: int
     y: int
+
+    def sprite(self) -> Sprite:
+        """How it looks."""
+        if self.colour is None:
+            return icon_sprite(self.name, self.cells)
+        return shape_sprite(self.name, COLOURS[self.colour], self.cells)
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,15 @@ class Scene:
 
     background: str
     things: tuple[Thing, ...]
+    shade: int = 0
+
+
+def background_rgb(colour: str, shade: int) -> Rgb:
+    """A shade of a named colour, sRGB 0..255."""
+    amount = SHADES[shade] * (_WHITE_SHARE if colour == "white" else 1)
+    goal = 255 if amount > 0 else 0
+    red, green, blue = (round(v + (goal - v) * abs(amount)) for v in COLOURS[colour])
+    return red, green, blue
 
 
 def is_held_out(shape: str, colour: str) -> bool:
@@ -76,31 +100,31 @@ def held_out_pairs() -> list[tuple[str, str]]:
 
 
 def default_background(colours: list[str]) -> str:
-    """The background of a sentence that names none: white, or where that is taken black, then gray."""
+    """The background of a sentence about shapes that names none: white, or where taken black, then gray."""
     return next(name for name in ("white", "black", "gray") if name not in colours)
 
 
-def place(shape: str, colour: str, cells: int, center: tuple[int, int]) -> Thing:
-    """Put a shape with its middle at a token corner."""
-    return Thing(shape, colour, cells, center[0] - cells // 2, center[1] - cells // 2)
+def place(name: str, colour: str | None, cells: int, center: tuple[int, int]) -> Thing:
+    """Put a thing with its middle at a token corner."""
+    return Thing(name, colour, cells, center[0] - cells // 2, center[1] - cells // 2)
 
 
 def draw(scene: Scene) -> UInt8[np.ndarray, "128 128 3"]:
     """The picture of a scene, antialiased, RGB."""
     canvas = np.empty((SIDE, SIDE, 3), dtype=np.float32)
-    canvas[:] = COLOURS[scene.background]
+    canvas[:] = background_rgb(scene.background, scene.shade)
     for thing in scene.things:
-        mask = coverage(thing.shape, thing.cells)[..., None]
+        sprite = thing.sprite()
         rows = slice(thing.y * PATCH, (thing.y + thing.cells) * PATCH)
         columns = slice(thing.x * PATCH, (thing.x + thing.cells) * PATCH)
-        ink = np.array(COLOURS[thing.colour], dtype=np.float32)
-        canvas[rows, columns] = canvas[rows, columns] * (1 - mask) + ink * mask
-    return np.rint(canvas).astype(np.uint8)
+        canvas[rows, columns] *= 1 - sprite[..., 3:]
+        canvas[rows, columns] += sprite[..., :3] * 255.0
+    return np.rint(canvas).clip(0, 255).astype(np.uint8)
 
 
 def check(scene: Scene) -> None:
     """Raise ValueError when a thing leaves the picture, hides in its background or meets another."""
-    taken = np.zeros((GRID, GRID), dtype=bool)
+    taken: Bool[np.ndarray, "16 16"] = np.zeros((GRID, GRID), dtype=bool)
     for thing in scene.things:
         if thing.colour == scene.background:
             raise ValueError(f"{thing} has the colour of its background")
@@ -114,7 +138,7 @@ def check(scene: Scene) -> None:
 def scenes_of(
     background: str, shape: str, colour: str, where: str | None = None, size: str | None = None
 ) -> list[Scene]:
-    """Every scene that a sentence allows: what it leaves open, place or size, may be any."""
+    """Every scene that a sentence about a shape allows: what it leaves open, place or size, may be any."""
     scenes = []
     for anchor in [where] if where else ANCHORS:
         cells = CENTER_CELLS if anchor == "center" else PLACED_CELLS

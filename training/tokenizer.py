@@ -12,8 +12,8 @@ from tokenizers.trainers import BpeTrainer
 from training.captions import ExampleSource
 from training.paths import work_file
 
-VOCABULARY = 640
-CAPTIONS = 40_000
+VOCABULARY = 1536
+CAPTIONS = 60_000
 SEED = 11
 
 _MASK = AddedToken("<mask>", lstrip=True, normalized=False, special=True)

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 from tokenizers import Tokenizer
 
@@ -22,6 +21,7 @@ from sidecar.config import ModelConfig
 from sidecar.model.dallebart import DalleBart
 from training.captions import ExampleSource
 from training.codebook import Codebook
+from training.fast_math import cross_entropy, fast_math
 from training.optimizer import (
     Clock,
     Curve,
@@ -39,15 +39,11 @@ from training.tokenizer import as_normalized, tokenizer_folder
 SEED = 31
 TEXT_LENGTH = 32
 EMPTY_SHARE = 0.1
-WARM_UP, DECAY_SHARE = 40, 0.35
+DISTURBED_SHARE = 0.3
+OPEN_WEIGHT = 10.0
+BATCH = 16
+WARM_UP, DECAY_SHARE = 60, 0.4
 STATE = "transformer.state"
-
-WARM_UP, DECAY_SHARE = 40, 0.35
-STATE = "transformer.state"
-
-# How much a token counts in the loss. One that differs from its left and its upper neighbour begins something: only
-# the sentence can tell what. Most others go on with what is there already.
-BEGINNING_WEIGHT, NEW_WEIGHT, REPEAT_WEIGHT = 1.0, 1.0, 1.0
 
 
 def transformer_json(text_vocabulary: int, codes: int) -> dict[str, object]:
@@ -58,15 +54,15 @@ def transformer_json(text_vocabulary: int, codes: int) -> dict[str, object]:
         "architectures": ["eBart"],
         "attention_dropout": 0.0,
         "bos_token_id": codes + 1,
-        "d_model": 128,
-        "decoder_attention_heads": 4,
-        "decoder_ffn_dim": 352,
-        "decoder_layers": 4,
+        "d_model": 192,
+        "decoder_attention_heads": 3,
+        "decoder_ffn_dim": 512,
+        "decoder_layers": 5,
         "decoder_start_token_id": codes,
         "do_sample": True,
         "dropout": 0.0,
-        "encoder_attention_heads": 4,
-        "encoder_ffn_dim": 352,
+        "encoder_attention_heads": 3,
+        "encoder_ffn_dim": 512,
         "encoder_layers": 2,
         "encoder_vocab_size": text_vocabulary,
         "eos_token_id": codes + 1,
@@ -112,7 +108,10 @@ class Batch(NamedTuple):
     attention_mask: Int[np.ndarray, "B T"]
     decoder_input_ids: Int[np.ndarray, "B L"]
     targets: Int[np.ndarray, "B L"]
+    counted: Bool[np.ndarray, "B L"]
     outlines: Bool[np.ndarray, "B L"]
+    beginnings: Bool[np.ndarray, "B L"]
+    weights: Float[np.ndarray, "B L"]
 
 
 class BatchSource:
@@ -134,34 +133,74 @@ class BatchSource:
         texts = ["" if is_empty else as_normalized(example.caption) for example, is_empty in pairs]
         encoded = self._tokenizer.encode_batch(texts)
         targets = np.stack([self._codebook.tokens(example.scene) for example in examples])
+        disturbed, damage = self._disturb(targets)
         start = np.full((count, 1), self._codebook.size, dtype=np.int32)
+        outlines = ~self._codebook.is_plain(targets) & ~disturbed[:, None]
+        is_open = open_places(self._codebook.is_ground(targets)) & ~disturbed[:, None]
         return Batch(
             np.array([encoding.ids for encoding in encoded], dtype=np.int32),
             np.array([encoding.attention_mask for encoding in encoded], dtype=np.int32),
-            np.concatenate([start, targets[:, :-1]], axis=1),
+            np.concatenate([start, damage[:, :-1]], axis=1),
             targets,
-            ~self._codebook.is_plain(targets),
+            np.broadcast_to(~disturbed[:, None], targets.shape),
+            outlines,
+            outlines & (outlines.cumsum(axis=1) == 1) & ~empty[:, None],
+            np.where(is_open, OPEN_WEIGHT, 1.0).astype(np.float32),
         )
+
+    def _disturb(
+        self, targets: Int[np.ndarray, "B L"]
+    ) -> tuple[Bool[np.ndarray, "B"], Int[np.ndarray, "B L"]]:
+        """Which examples are disturbed, and the tokens that the decoder reads.
+
+        What a model draws itself has faults that the tokens of true pictures never have. So that it does not go on
+        with them, some examples have any share of their tokens hidden (by the start token) or taken from another one.
+        """
+        count, codes = len(targets), self._codebook.size
+        disturbed = self._random.random(count) < DISTURBED_SHARE
+        rates = np.where(disturbed, self._random.random(count), 0)[:, None]
+        draws = self._random.random(targets.shape)
+        others = np.where(draws < rates / 2, np.roll(targets, 1, axis=0), codes)
+        return disturbed, np.where(draws < rates, others, targets).astype(np.int32)
+
+
+def open_places(is_ground: Bool[np.ndarray, "B L"]) -> Bool[np.ndarray, "B L"]:
+    """Places whose neighbours to the left and above show background only: where a thing may begin."""
+    grid = is_ground.reshape(-1, GRID, GRID)
+    padded = np.pad(grid, ((0, 0), (1, 0), (1, 1)), constant_values=True)
+    above = padded[:, :-1, :-2] & padded[:, :-1, 1:-1] & padded[:, :-1, 2:]
+    return (above & padded[:, 1:, :-2]).reshape(is_ground.shape)
 
 
 class Losses(NamedTuple):
-    """Nats a token: over all tokens (what is trained), over outline tokens, over first tokens."""
+    """Nats a token. `trained` is over all tokens; the others are over undisturbed examples only: over all their
+    tokens, over those that are not plain, and over the first such token, which only the sentence can tell."""
 
+    trained: Float[Array, ""]
     all: Float[Array, ""]
     outline: Float[Array, ""]
-    first: Float[Array, ""]
+    beginning: Float[Array, ""]
 
 
 def token_losses(logits: Float[Array, "B L V"], batch: Batch) -> Losses:
-    """Cross entropy of the targets, averaged in three ways.
+    """Cross entropy of the targets, averaged in four ways.
 
-    All tokens count the same: counting some targets more (outlines, say) makes the model draw them too often.
+    What begins at an open place, only the sentence can tell, and few places of a picture are such beginnings: open
+    places count more. A weight must not depend on the target, only on what the decoder has seen: counting outlines
+    more, say, makes a model draw them too often.
     """
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+    targets = jnp.asarray(batch.targets)
+    flat = cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+    loss = flat.reshape(targets.shape)
+
+    def mean_over(mask: Bool[Array, "B L"]) -> Float[Array, ""]:
+        return (loss * mask).sum() / jnp.maximum(mask.sum(), 1)
+
     return Losses(
-        loss.mean(),
-        (loss * batch.outlines).sum() / batch.outlines.sum(),
-        loss[:, 0].mean(),
+        (loss * batch.weights).sum() / batch.weights.sum(),
+        mean_over(batch.counted),
+        mean_over(batch.outlines),
+        mean_over(batch.beginnings),
     )
 
 
@@ -173,9 +212,10 @@ def make_step(
     @partial(jax.jit, donate_argnums=(0, 1))
     def step(params: Params, state: optax.OptState, batch: Batch, scale: jax.Array):
         def loss(params: Params) -> tuple[jax.Array, Losses]:
-            logits = module.apply({"params": params}, *batch[:3])
+            with fast_math():
+                logits = module.apply({"params": params}, *batch[:3])
             losses = token_losses(logits, batch)
-            return losses.all, losses
+            return losses.trained, losses
 
         gradients, losses = jax.grad(loss, has_aux=True)(params)
         updates, state = optimizer.update(gradients, state, params)
@@ -185,21 +225,22 @@ def make_step(
 
 
 def initial_params(module: DalleBart, codebook: Codebook, example: Batch) -> Params:
-    """Fresh parameters, the image tokens' rows and columns starting as sums of their parts.
+    """Fresh parameters, the image tokens' rows and columns starting out by what the tokens look like.
 
-    A token is two colours and an outline. Starting with one random vector for each of these parts lets what is
-    learnt about one colour serve all tokens that hold it, long before each token was seen often.
+    Codes that look alike start close together, so that what is learnt about one serves the others long before each
+    was seen often.
     """
     params: Params = jax.jit(module.init)(jax.random.key(SEED), *example[:3])["params"]
     random = np.random.default_rng(SEED)
     width = module.config.d_model
 
     def vectors() -> np.ndarray:
-        parts = codebook.parts()
-        tables = [random.standard_normal((size, width)) for size in parts.max(axis=0) + 1]
-        summed = sum(table[parts[:, column]] for column, table in enumerate(tables))
+        looks = codebook.embedding()
+        mixed = looks @ random.standard_normal((looks.shape[1], width))
+        own = random.standard_normal((codebook.size, width))
+        rows = np.sqrt(0.7) * mixed / mixed.std() + np.sqrt(0.3) * own
         start = random.standard_normal((1, width))
-        return np.concatenate([summed / np.sqrt(3), start]).astype(np.float32) / np.sqrt(width)
+        return np.concatenate([rows, start]).astype(np.float32) / np.sqrt(width)
 
     embedding = {"embedding": jnp.asarray(vectors())}
     return {
@@ -223,21 +264,16 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
     source = BatchSource(codebook, tokenizer, SEED)
     params = initial_params(module, codebook, source.batch(1))
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
-    run = Run(params, optimizer.init(params), 0, 0.0, Curve(("all", "outline", "first", "minutes")))
+    run = Run(params, optimizer.init(params), 0, 0.0, Curve((*Losses._fields, "minutes")))
     if path.exists():
         run = Run.load(path)
-    # Several devices (on a CPU: XLA_FLAGS=--xla_force_host_platform_device_count=2) share each batch.
-    mesh = jax.make_mesh((jax.device_count(),), ("rows",), (AxisType.Auto,))
-    by_rows = NamedSharding(mesh, PartitionSpec("rows"))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    run.params, run.optimizer_state = jax.device_put((run.params, run.optimizer_state), everywhere)
     source = BatchSource(codebook, tokenizer, SEED + 1 + run.step)
     update = make_step(module, optimizer)
     print(f"{count_parameters(params)} parameters, from step {run.step} to {steps}", flush=True)
     clock = Clock(run.seconds)
     recent: list[Losses] = []
     while run.step < steps:
-        batch = jax.device_put(source.batch(batch_size), by_rows)
+        batch = source.batch(batch_size)
         scale = rate_scale(run.step, steps, WARM_UP, DECAY_SHARE)
         run.params, run.optimizer_state, losses = update(
             run.params, run.optimizer_state, batch, scale
@@ -246,8 +282,8 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
         recent.append(jax.device_get(losses))
         if run.step % 20 == 0 or run.step == steps:
             run.seconds = clock.seconds()
-            whole, outline, first = (float(value) for value in np.mean(recent, axis=0))
-            values = {"all": whole, "outline": outline, "first": first, "minutes": run.seconds / 60}
+            means = np.mean(recent, axis=0).tolist()
+            values = dict(zip(Losses._fields, means, strict=True)) | {"minutes": run.seconds / 60}
             print(run.curve.add(run.step, values), flush=True)
             recent.clear()
         if run.step % 50 == 0 or run.step == steps:
@@ -258,7 +294,7 @@ def main() -> None:
     """Parse the step's options and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=2e-3)
     options = parser.parse_args()

@@ -43,7 +43,7 @@ def vqgan_json(codes: int) -> dict[str, object]:
         "architectures": ["del"],
         "attn_resolutions": [],
         "ch": 64,
-        "ch_mult": [1, 1, 1, 1],
+        "ch_mult": [1, 1, 2, 2],
         "double_z": False,
         "dropout": 0.0,
         "embed_dim": EMBED_DIM,

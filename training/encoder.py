@@ -1,0 +1,107 @@
+"""Step `encoder`: fit the VQGAN's encoder to the tokens that the codebook gives a picture.
+
+Serving prompts does not need it; with it the folder is a whole VQGAN, and pictures can become tokens. The codes are
+fixed, so this is classification: of a place's distances to all codes, the one to its own should be the smallest.
+Run again to go on where it stopped.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from sidecar.config import VQGANConfig
+from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
+from training.codebook import Codebook
+from training.fast_math import cross_entropy
+from training.optimizer import Clock, Curve, Params, Run, apply_scaled, build_optimizer, rate_scale
+from training.paths import work_file
+from training.shapes import GRID
+from training.vqgan import WINDOW, PictureSource, Pixels, Tokens, vqgan_json
+
+SEED = 41
+WARM_UP, DECAY_SHARE = 30, 0.5
+STATE = "encoder.state"
+
+
+def make_step(
+    module: VQGANEncoder, optimizer: optax.GradientTransformation, entries: jax.Array
+) -> Callable[..., tuple[Params, optax.OptState, jax.Array, jax.Array]]:
+    """One compiled update; also the share of places whose nearest code is the right one."""
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def step(
+        params: Params, state: optax.OptState, tokens: Tokens, pixels: Pixels, scale: jax.Array
+    ):
+        targets = jnp.asarray(tokens).reshape(-1)
+
+        def loss(params: Params) -> tuple[jax.Array, jax.Array]:
+            latent = module.apply({"params": params}, from_pixels(pixels), method="latent")
+            rows = latent.reshape(-1, latent.shape[-1])
+            closeness = 2 * rows @ entries.T - (entries**2).sum(-1)[None]
+            agreement = (closeness.argmax(-1) == targets).mean()
+            return cross_entropy(closeness, targets).mean(), agreement
+
+        (value, agreement), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, state = optimizer.update(gradients, state, params)
+        return apply_scaled(params, updates, scale), state, value, agreement
+
+    return step
+
+
+def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: float) -> None:
+    """Train up to `steps`, on whole pictures from step `whole_from` on."""
+    codebook = Codebook.load()
+    module = VQGANEncoder(VQGANConfig.from_json(vqgan_json(codebook.size)))
+    path = work_file(STATE)
+    picture = jnp.zeros((1, 64, 64, 3))
+    params: Params = module.init(jax.random.key(SEED), picture)["params"]
+    params = {name: value for name, value in params.items() if name != "quantize"}
+    optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
+    run = Run(params, optimizer.init(params), 0, 0.0, Curve(("loss", "agreement", "minutes")))
+    if path.exists():
+        run = Run.load(path)
+    update = make_step(module, optimizer, jnp.asarray(codebook.embedding()))
+    source = PictureSource(codebook, SEED + run.step)
+    clock = Clock(run.seconds)
+    recent: list[tuple[float, float]] = []
+    while run.step < steps:
+        tokens, pixels = source.batch(batch, GRID if run.step >= whole_from else WINDOW)
+        scale = rate_scale(run.step, steps, WARM_UP, DECAY_SHARE)
+        run.params, run.optimizer_state, value, agreement = update(
+            run.params, run.optimizer_state, tokens, pixels, scale
+        )
+        run.step += 1
+        recent.append((float(value), float(agreement)))
+        if run.step % 20 == 0 or run.step == steps:
+            run.seconds = clock.seconds()
+            mean, share = np.mean(recent, axis=0)
+            values = {
+                "loss": float(mean),
+                "agreement": float(share),
+                "minutes": run.seconds / 60,
+            }
+            print(run.curve.add(run.step, values), flush=True)
+            recent.clear()
+        if run.step % 50 == 0 or run.step == steps:
+            run.save(path)
+
+
+def main() -> None:
+    """Parse the step's options and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--whole-from", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--muon-rate", type=float, default=0.02)
+    parser.add_argument("--adam-rate", type=float, default=2e-3)
+    options = parser.parse_args()
+    train(options.steps, options.whole_from, options.batch, options.muon_rate, options.adam_rate)
+
+
+if __name__ == "__main__":
+    main()

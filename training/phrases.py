@@ -1,0 +1,98 @@
+"""Words and turns of phrase that all captions share, picked from a seeded stream."""
+
+from typing import TypeVar
+
+import inflect
+import numpy as np
+
+OPENINGS = ("",) * 10 + (
+    "a picture of", "a drawing of", "an image of", "a photo of", "a painting of",
+    "an illustration of", "a picture with", "draw", "show me", "there is",
+)  # fmt: skip
+
+HELD_OUT_OPENINGS = ("please paint", "i want to see", "a sketch of", "make an icon of")
+"""Never used in training: evaluation asks with them."""
+
+COLOUR_WORDS: dict[str, tuple[str, ...]] = {
+    "purple": ("purple", "purple", "violet"),
+    "gray": ("gray", "gray", "grey"),
+    "turquoise": ("turquoise", "turquoise", "cyan", "teal"),
+}
+SIZE_WORDS = {"small": ("small", "little", "tiny"), "big": ("big", "large", "huge")}
+
+PLACE_WORDS: dict[str, tuple[str, ...]] = {
+    "center": ("in the center", "in the middle", "at the center", "in the centre"),
+    "left": ("on the left", "at the left", "on the left side", "to the left"),
+    "right": ("on the right", "at the right", "on the right side", "to the right"),
+    "top": ("at the top", "on top", "in the upper part", "up high"),
+    "bottom": ("at the bottom", "on the bottom", "in the lower part", "down low"),
+    "top left": ("in the top left corner", "at the top left", "in the upper left corner"),
+    "top right": ("in the top right corner", "at the top right", "in the upper right corner"),
+    "bottom left": ("in the bottom left corner", "at the bottom left", "in the lower left corner"),
+    "bottom right": (
+        "in the bottom right corner", "at the bottom right", "in the lower right corner",
+    ),
+}  # fmt: skip
+
+T = TypeVar("T")
+
+_ENGLISH = inflect.engine()
+_ALREADY_PLURAL = ("s", "fish")
+
+
+class Phrases:
+    """Random choices of words."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
+
+    def pick(self, options: tuple[T, ...]) -> T:
+        """One of the options, all equally likely."""
+        return options[int(self._random.integers(len(options)))]
+
+    def number(self, below: int) -> int:
+        """0 .. below - 1."""
+        return int(self._random.integers(below))
+
+    def chance(self, probability: float) -> bool:
+        """True with this probability."""
+        return bool(self._random.random() < probability)
+
+    def colour(self, colour: str) -> str:
+        """A word for a colour."""
+        return self.pick(COLOUR_WORDS.get(colour, (colour,)))
+
+    def on_background(self, content: str, background: str | None) -> str:
+        """Content, and the background before or behind it when it is named."""
+        if background is None:
+            return self._open(content)
+        colour = self.colour(background)
+        word = self.pick(("background", "background", "background", "backdrop"))
+        ground = with_article(f"{colour} {word}")
+        style = self.number(8)
+        if style <= 3:
+            return self._open(f"{content} on {ground}")
+        if style == 4:
+            return self._open(f"{content}, {colour} {word}")
+        if style == 5:
+            return self._open(f"{ground} with {content}")
+        if style == 6:
+            return f"on {ground}, {content}"
+        return self._open(f"{content} {self.pick(('in front of', 'over', 'against'))} {ground}")
+
+    def _open(self, content: str) -> str:
+        return f"{self.pick(OPENINGS)} {content}".strip()
+
+
+def with_article(words: str) -> str:
+    """ "an apple", but "glasses"."""
+    if words.split(" of ")[0].endswith(_ALREADY_PLURAL) and not words.endswith(("bus", "cactus")):
+        return words
+    return _ENGLISH.a(words)
+
+
+def plural(words: str) -> str:
+    """ "slices of pizza"."""
+    first, _, rest = words.partition(" of ")
+    many = _ENGLISH.plural_noun(first) or first
+    return f"{many} of {rest}" if rest else many
