@@ -14,6 +14,7 @@ import { PictureGenerator } from "./jobs/generator.js";
 import { buildHealth } from "./jobs/health.js";
 import { JobQueue } from "./jobs/queue.js";
 import { createLogger, type Logger } from "./log.js";
+import { Metrics } from "./metrics/metrics.js";
 import { Quarantine } from "./jobs/quarantine.js";
 import { createLimits } from "./sidecar/options.js";
 import { SidecarPool } from "./sidecar/pool.js";
@@ -92,12 +93,14 @@ async function serve(config: Config): Promise<void> {
 function buildParts(config: Config, log: Logger): Parts {
   const startedAtMs = Date.now();
   const pool = createPool(config, log);
+  const metrics = new Metrics();
   const admission = new Admission(pool);
   const queue = new JobQueue({
     runner: pool,
     quarantine: new Quarantine({ durationMs: config.quarantineMs }),
     queueLimit: config.queueLimit,
     refusal: () => admission.refusal(),
+    observer: metrics,
   });
   const store = config.saveToDisk ? new ImageStore(config.outputDir) : null;
   const generator = new PictureGenerator({
@@ -106,6 +109,7 @@ function buildParts(config: Config, log: Logger): Parts {
     store,
     requestTimeoutMs: config.requestTimeoutMs,
     log,
+    observer: metrics,
   });
   const unreadiness = () => admission.unreadiness() ?? queue.describeFull(1);
   const app = createApp({
@@ -115,6 +119,7 @@ function buildParts(config: Config, log: Logger): Parts {
     models: new ModelCatalogue(config.modelVersion, startedAtMs),
     limits: () => pool.status().ready?.sampling.limits ?? LOOSE_LIMITS,
     unreadiness,
+    meter: metrics,
     health: () =>
       buildHealth({
         version: config.version,

@@ -44,10 +44,13 @@ export type SidecarHealth = Pick<
   | "generation"
   | "pid"
   | "restarts"
+  | "restartReasons"
+  | "failures"
   | "breaker"
   | "phase"
   | "running"
   | "beatAgeMs"
+  | "stepAgeMs"
   | "rssBytes"
   | "droppedFrames"
 > & {
@@ -91,11 +94,14 @@ function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
     generation: sidecar.generation,
     pid: sidecar.pid,
     restarts: sidecar.restarts,
+    restartReasons: sidecar.restartReasons,
+    failures: sidecar.failures,
     breaker: sidecar.breaker,
     droppedFrames: sidecar.droppedFrames,
     phase: sidecar.phase,
     running: sidecar.running,
     beatAgeMs: sidecar.beatAgeMs,
+    stepAgeMs: sidecar.stepAgeMs,
     rssBytes: sidecar.rssBytes,
     lastFailure: describeLastFailure(sidecar),
     nextTryAt: sidecar.nextTryAt === null ? null : new Date(sidecar.nextTryAt).toISOString(),

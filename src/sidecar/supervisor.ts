@@ -63,9 +63,8 @@ export class Supervisor implements TaskRunner {
       since: this.#since,
       generation: this.#generationCount,
       restarts: Math.max(0, this.#generationCount - 1),
-      lastFailure: this.#recovery.lastFailure,
       nextTryAt: this.#nextTryAt,
-      breaker: this.#recovery.breaker(),
+      ...this.#recovery.describe(),
       droppedFrames: this.#droppedCount + (generation?.client.droppedCount ?? 0),
       ...(generation?.describe() ?? NO_PROCESS),
     };
