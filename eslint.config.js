@@ -26,7 +26,7 @@ const VENDOR_HOME = {
   sharp: "src/images/",
   execa: "src/sidecar/process.ts",
   "node:child_process": "src/sidecar/process.ts",
-  zeromq: "src/sidecar/transport.ts",
+  zeromq: "src/sidecar/transport",
   "prom-client": "src/metrics/",
   pino: "src/log.ts",
 };
@@ -67,9 +67,11 @@ const importRules = [
       directionPatterns(part, FROM_FOLDER),
     ),
   ]),
-  ...["src/sidecar/process.ts", "src/sidecar/transport.ts"].map((file) =>
-    restrictedImports([file], file, directionPatterns("sidecar", FROM_FOLDER)),
-  ),
+  ...[
+    "src/sidecar/process.ts",
+    "src/sidecar/transport.ts",
+    "src/sidecar/transport-security.ts",
+  ].map((file) => restrictedImports([file], file, directionPatterns("sidecar", FROM_FOLDER))),
 ];
 
 export default defineConfig(

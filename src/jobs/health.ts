@@ -53,6 +53,7 @@ export type SidecarHealth = Pick<
   | "stepAgeMs"
   | "rssBytes"
   | "droppedFrames"
+  | "refusedConnections"
 > & {
   readonly since: string;
   readonly lastFailure: {
@@ -98,6 +99,7 @@ function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
     failures: sidecar.failures,
     breaker: sidecar.breaker,
     droppedFrames: sidecar.droppedFrames,
+    refusedConnections: sidecar.refusedConnections,
     phase: sidecar.phase,
     running: sidecar.running,
     beatAgeMs: sidecar.beatAgeMs,

@@ -121,6 +121,12 @@ export const HEALTH_METRICS: readonly HealthMetric[] = [
     "Frames of strangers and answers to nobody.",
     ({ droppedFrames }) => droppedFrames,
   ),
+  perSidecar(
+    "counter",
+    "refused_connections_total",
+    "Connections without the key, over tcp.",
+    ({ refusedConnections }) => refusedConnections,
+  ),
 ];
 
 type Read = HealthMetric["read"];

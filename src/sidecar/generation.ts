@@ -186,7 +186,8 @@ export class Generation {
 
   #createProcess(token: string): SidecarProcess {
     const { program, transport, number: generation } = this.#options;
-    const introduction = { endpoint: transport.endpoint, identity: this.identity, token };
+    const { endpoint, keys } = transport;
+    const introduction = { endpoint, identity: this.identity, token, keys };
     return new SidecarProcess(createLaunch(program, { ...introduction, generation }), {
       onLine: (line) => {
         this.#output.add(line);

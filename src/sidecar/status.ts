@@ -67,6 +67,8 @@ export interface SidecarStatus {
   readonly rssBytes: number | null;
   /** Frames of strangers and of former generations, and answers to tasks that had ended. */
   readonly droppedFrames: number;
+  /** Connections of strangers, who had no key or a wrong one. */
+  readonly refusedConnections: number;
 }
 
 /** The part of the status that is a process, when there is none. */

@@ -22,6 +22,7 @@ const sidecarSchema = z.object({
   running: z.int(),
   rssBytes: z.number().nullable(),
   droppedFrames: z.int(),
+  refusedConnections: z.int(),
 });
 const healthSchema = z.object({
   state: z.string(),
@@ -77,6 +78,7 @@ function expectSameSidecar(sidecar: Health["sidecars"][number], page: MetricsPag
   expect(get("next_try_timestamp_seconds")).toBe(toSeconds(sidecar.nextTryAt));
   expect(get("running_tasks")).toBe(sidecar.running);
   expect(get("dropped_frames_total")).toBe(sidecar.droppedFrames);
+  expect(get("refused_connections_total")).toBe(sidecar.refusedConnections);
   expect(get("beat_age_seconds") === undefined).toBe(sidecar.beatAgeMs === null);
   expect(get("step_age_seconds") === undefined).toBe(sidecar.stepAgeMs === null);
   expect(sum(sidecar.restartReasons)).toBe(sidecar.restarts);

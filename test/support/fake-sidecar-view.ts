@@ -20,6 +20,7 @@ const BLANK: SidecarStatus = {
   running: 0,
   rssBytes: null,
   droppedFrames: 0,
+  refusedConnections: 0,
 };
 
 /** A sidecar as seen from the jobs: a status that the test sets. */
