@@ -3,10 +3,11 @@ import tseslint from "typescript-eslint";
 
 /**
  * Which other parts of src/ a part may import: main -> http -> jobs -> sidecar -> wire -> errors, with images beside
- * sidecar and messages below wire. A part is a folder, or a file of src/ without its ending. Nobody imports main; main imports everything.
+ * sidecar, metrics beside http and messages below wire. A part is a folder, or a file of src/ without its ending. Nobody imports main; main imports everything.
  */
 const MAY_IMPORT = {
   http: ["jobs", "images", "errors", "log", "version"],
+  metrics: ["jobs", "sidecar", "errors", "version"],
   jobs: ["sidecar", "images", "errors", "log", "version"],
   sidecar: ["wire", "messages", "errors", "log", "version"],
   images: ["errors", "log", "version"],
@@ -25,7 +26,8 @@ const VENDOR_HOME = {
   sharp: "src/images/",
   execa: "src/sidecar/process.ts",
   "node:child_process": "src/sidecar/process.ts",
-  zeromq: "src/sidecar/transport.ts",
+  zeromq: "src/sidecar/transport",
+  "prom-client": "src/metrics/",
   pino: "src/log.ts",
 };
 
@@ -65,9 +67,11 @@ const importRules = [
       directionPatterns(part, FROM_FOLDER),
     ),
   ]),
-  ...["src/sidecar/process.ts", "src/sidecar/transport.ts"].map((file) =>
-    restrictedImports([file], file, directionPatterns("sidecar", FROM_FOLDER)),
-  ),
+  ...[
+    "src/sidecar/process.ts",
+    "src/sidecar/transport.ts",
+    "src/sidecar/transport-security.ts",
+  ].map((file) => restrictedImports([file], file, directionPatterns("sidecar", FROM_FOLDER))),
 ];
 
 export default defineConfig(

@@ -8,13 +8,17 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from sidecar.server import Connection
+from sidecar.connection import Connection, CurveKeys
+
+_KEY_NAMES = ("DALLE_SIDECAR_SERVER_KEY", "DALLE_SIDECAR_PUBLIC_KEY", "DALLE_SIDECAR_SECRET_KEY")
 
 
 def read_connection(arguments: Sequence[str], environment: Mapping[str, str]) -> Connection:
     """Read how to reach the server; exits with code 2 and a usage line when a part is missing."""
     parser = argparse.ArgumentParser(prog="python -m sidecar", description=__doc__)
-    parser.add_argument("--endpoint", required=True, help="where the server listens (ipc://...)")
+    parser.add_argument(
+        "--endpoint", required=True, help="where the server listens (ipc://... or tcp://...)"
+    )
     parser.add_argument("--identity", required=True, help="the name of this connection")
     options = parser.parse_args(arguments)
     token = environment.get("DALLE_SIDECAR_TOKEN")
@@ -24,7 +28,17 @@ def read_connection(arguments: Sequence[str], environment: Mapping[str, str]) ->
             "DALLE_SIDECAR_TOKEN and DALLE_SIDECAR_GENERATION are not set: "
             "the sidecar is started by the server, not by hand"
         )
-    return Connection(options.endpoint, options.identity, token, int(generation))
+    keys = _read_keys(environment)
+    if keys is None and options.endpoint.startswith("tcp:"):
+        names = ", ".join(_KEY_NAMES)
+        parser.error(f"tcp is never used unencrypted, and one of {names} is not set")
+    return Connection(options.endpoint, options.identity, token, int(generation), keys)
+
+
+def _read_keys(environment: Mapping[str, str]) -> CurveKeys | None:
+    keys = [environment.get(name) for name in _KEY_NAMES]
+    given = [key for key in keys if key]
+    return CurveKeys(*given) if len(given) == len(_KEY_NAMES) else None
 
 
 class _JsonFormatter(logging.Formatter):

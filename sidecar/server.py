@@ -12,16 +12,15 @@ import signal
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import zmq
 
 from sidecar import __version__
+from sidecar.connection import Connection, connect, describe_obstacle
 from sidecar.seams import Compute, StartCompute
 from sidecar.wire import (
-    MAX_PAYLOAD_BYTES,
     Accepted,
     Beat,
     Bye,
@@ -50,19 +49,8 @@ EXIT_PERMANENT = 3
 EXIT_PROTOCOL = 4
 
 _FAREWELL_MS = 2000
-_HIGH_WATER_MARK = 1000
 
 log = logging.getLogger("sidecar")
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Where the server is and how this process proves that the server started it."""
-
-    endpoint: str
-    identity: str
-    token: str
-    generation: int
 
 
 def serve(connection: Connection, start_compute: StartCompute) -> int:
@@ -70,6 +58,10 @@ def serve(connection: Connection, start_compute: StartCompute) -> int:
 
     Must be called on the main thread, because it handles SIGTERM and SIGINT.
     """
+    obstacle = describe_obstacle(connection)
+    if obstacle is not None:
+        log.error("%s", obstacle)
+        return EXIT_PERMANENT
     server = _Server(connection, start_compute)
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     # The kernel may give the signal to another thread; then nothing would interrupt the poll.
@@ -106,7 +98,7 @@ class _Server:
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
         self._context = zmq.Context()
-        self._socket = _connect(self._context, connection)
+        self._socket = connect(self._context, connection)
         self._poller = zmq.Poller()
         self._poller.register(self._wake_read, zmq.POLLIN)
 
@@ -275,16 +267,6 @@ class _Server:
             except zmq.Again:
                 return
             self._outbox.popleft()
-
-
-def _connect(context: zmq.Context[zmq.Socket[bytes]], connection: Connection) -> zmq.Socket[bytes]:
-    dealer = context.socket(zmq.DEALER)
-    dealer.setsockopt(zmq.IDENTITY, connection.identity.encode())
-    dealer.setsockopt(zmq.MAXMSGSIZE, MAX_PAYLOAD_BYTES)
-    dealer.setsockopt(zmq.SNDHWM, _HIGH_WATER_MARK)
-    dealer.setsockopt(zmq.RCVHWM, _HIGH_WATER_MARK)
-    dealer.connect(connection.endpoint)
-    return dealer
 
 
 def _read_rss_bytes() -> int:

@@ -10,6 +10,7 @@ import { createConfigError } from "./config/invalid.js";
 import { resolveModel, type ModelPlaces, type ResolvedModel } from "./config/model.js";
 import { formatModels } from "./config/models-table.js";
 import { checkValues, readArguments, readEnvironment } from "./config/read.js";
+import { resolveSupervision, toMs, type SupervisionSettings } from "./config/supervision.js";
 
 /** Everything the server is told from outside, checked and complete. Frozen. */
 export interface Config extends ResolvedModel {
@@ -23,17 +24,22 @@ export interface Config extends ResolvedModel {
   readonly queueLimit: number;
   readonly requestTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  /** What answers get to leave once their images are made. */
+  readonly answerGraceMs: number;
+  /** What a sidecar gets to say goodbye once its work is done. */
+  readonly goodbyeMs: number;
+  /** A restart that is further away is not worth waiting for in the queue. */
+  readonly patienceMs: number;
+  readonly deathLimit: number;
   /** One for each sidecar: the devices it may see, or null for all. */
   readonly devices: readonly (string | null)[];
-  readonly supervision: {
-    readonly startLimitMs: number;
-    readonly chunkLimitMs: number;
-    readonly breakerFailureLimit: number;
-    readonly breakerWindowMs: number;
-    readonly breakerPauseMs: number;
-  };
+  readonly supervision: SupervisionSettings;
+  readonly transport: { readonly kind: "ipc" | "tcp"; readonly host: string };
   readonly quarantineMs: number;
+  readonly quarantineLimit: number;
   readonly slots: number;
+  /** Null: as many as slots. */
+  readonly prefetch: number | null;
   readonly chunkTokens: number;
   /** The Python that runs the sidecar. */
   readonly python: string;
@@ -99,18 +105,19 @@ function resolveConfig(settings: Settings, version: string, at: Surroundings): C
     imgFormat: settings.img_format,
     outputDir: path.resolve(at.cwd, settings.output_dir),
     queueLimit: settings.queue_limit,
-    requestTimeoutMs: settings.request_timeout * 1000,
-    drainTimeoutMs: settings.drain_timeout * 1000,
+    requestTimeoutMs: toMs(settings.request_timeout),
+    drainTimeoutMs: toMs(settings.drain_timeout),
+    answerGraceMs: toMs(settings.answer_grace),
+    goodbyeMs: toMs(settings.goodbye_time),
+    patienceMs: toMs(settings.restart_patience),
+    deathLimit: settings.death_limit,
     devices: shareDevices(settings.sidecars, listDevices(at.env["CUDA_VISIBLE_DEVICES"])),
-    supervision: Object.freeze({
-      startLimitMs: settings.start_timeout * 1000,
-      chunkLimitMs: settings.chunk_timeout * 1000,
-      breakerFailureLimit: settings.breaker_failures,
-      breakerWindowMs: settings.breaker_window * 1000,
-      breakerPauseMs: settings.breaker_pause * 1000,
-    }),
-    quarantineMs: settings.quarantine * 1000,
+    supervision: resolveSupervision(settings),
+    transport: Object.freeze({ kind: settings.sidecar_transport, host: settings.sidecar_host }),
+    quarantineMs: toMs(settings.quarantine),
+    quarantineLimit: settings.quarantine_limit,
     slots: settings.slots,
+    prefetch: settings.prefetch,
     chunkTokens: settings.chunk_tokens,
     python: settings.sidecar_python ?? defaultPython(at.packageRoot),
     cacheDir: cacheDir.toLowerCase() === "none" ? null : path.resolve(at.cwd, cacheDir),

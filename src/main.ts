@@ -14,8 +14,8 @@ import { PictureGenerator } from "./jobs/generator.js";
 import { buildHealth } from "./jobs/health.js";
 import { JobQueue } from "./jobs/queue.js";
 import { createLogger, type Logger } from "./log.js";
+import { Metrics } from "./metrics/metrics.js";
 import { Quarantine } from "./jobs/quarantine.js";
-import { createLimits } from "./sidecar/options.js";
 import { SidecarPool } from "./sidecar/pool.js";
 import { pullCheckpoints } from "./sidecar/pull.js";
 import type { SidecarStatus } from "./sidecar/status.js";
@@ -23,10 +23,6 @@ import { Supervisor } from "./sidecar/supervisor.js";
 
 /** The folder of package.json: one above src/ and one above dist/. */
 const PACKAGE_ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** What the sidecar gets to say goodbye once its work is done. */
-const SIDECAR_GOODBYE_MS = 2_000;
-/** What answers get to leave once their images are made. */
-const ANSWER_GRACE_MS = 5_000;
 
 const IMAGE_FORMAT = { JPEG: "jpeg", PNG: "png", WEBP: "webp" } as const;
 const SIGNAL_EXIT_CODE = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -92,12 +88,18 @@ async function serve(config: Config): Promise<void> {
 function buildParts(config: Config, log: Logger): Parts {
   const startedAtMs = Date.now();
   const pool = createPool(config, log);
-  const admission = new Admission(pool);
+  const metrics = new Metrics();
+  const admission = new Admission(pool, config.patienceMs);
   const queue = new JobQueue({
     runner: pool,
-    quarantine: new Quarantine({ durationMs: config.quarantineMs }),
+    quarantine: new Quarantine({
+      durationMs: config.quarantineMs,
+      promptLimit: config.quarantineLimit,
+    }),
+    deathLimit: config.deathLimit,
     queueLimit: config.queueLimit,
     refusal: () => admission.refusal(),
+    observer: metrics,
   });
   const store = config.saveToDisk ? new ImageStore(config.outputDir) : null;
   const generator = new PictureGenerator({
@@ -106,6 +108,7 @@ function buildParts(config: Config, log: Logger): Parts {
     store,
     requestTimeoutMs: config.requestTimeoutMs,
     log,
+    observer: metrics,
   });
   const unreadiness = () => admission.unreadiness() ?? queue.describeFull(1);
   const app = createApp({
@@ -115,6 +118,7 @@ function buildParts(config: Config, log: Logger): Parts {
     models: new ModelCatalogue(config.modelVersion, startedAtMs),
     limits: () => pool.status().ready?.sampling.limits ?? LOOSE_LIMITS,
     unreadiness,
+    meter: metrics,
     health: () =>
       buildHealth({
         version: config.version,
@@ -139,7 +143,9 @@ function createPool(config: Config, log: Logger): SidecarPool {
       index,
       program: { command: config.python, args: ["-m", "sidecar"], cwd: config.packageRoot, env },
       config: { modelVersion, checkpoint, vqgan, slots, chunkTokens, precision, cacheDir },
-      limits: createLimits(config.supervision),
+      limits: config.supervision,
+      prefetch: config.prefetch,
+      transport: config.transport,
       log: log.child({ part: "sidecar" }),
     });
   });
@@ -197,5 +203,6 @@ function handleSignals(parts: Parts): void {
 async function stop({ config, admission, queue, pool, server }: Parts): Promise<void> {
   admission.stop();
   await queue.drain(config.drainTimeoutMs);
-  await Promise.all([server.close(ANSWER_GRACE_MS), pool.stop({ drainMs: SIDECAR_GOODBYE_MS })]);
+  const { answerGraceMs, goodbyeMs } = config;
+  await Promise.all([server.close(answerGraceMs), pool.stop({ drainMs: goodbyeMs })]);
 }

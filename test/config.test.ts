@@ -4,6 +4,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readCommand, type Config } from "../src/config.js";
 import { countEdits } from "../src/config/nearest.js";
+import { FLAGS } from "../src/config/flags.js";
 import { AppError } from "../src/errors.js";
 import { containing } from "./support/matchers.js";
 
@@ -104,6 +105,12 @@ describe("flags and variables", () => {
     [["--output_dir", "a=b"], {}, { outputDir: "a=b" }],
     [["--output_dir=a=b"], {}, { outputDir: "a=b" }],
     [["--request_timeout", "5"], {}, { requestTimeoutMs: 5000 }],
+    [["--request_timeout", "2.5"], {}, { requestTimeoutMs: 2500 }],
+    [["--restart-patience", "0.25"], {}, { patienceMs: 250 }],
+    [["--prefetch", "0"], {}, { prefetch: 0 }],
+    [[], { DALLE_DEATH_LIMIT: "3" }, { deathLimit: 3 }],
+    [["--sidecar_transport", "TCP"], {}, { transport: { kind: "tcp", host: "127.0.0.1" } }],
+    [["--sidecar_host", "::1"], {}, { transport: { kind: "ipc", host: "::1" } }],
     [["--cache_dir", "none"], {}, { cacheDir: null }],
     [["--model_version", "NANO"], {}, { modelVersion: "Nano" }],
     [[], { DALLE_PORT: "9001" }, { port: 9001 }],
@@ -158,6 +165,18 @@ describe("wrong settings", () => {
     [["--port="], {}, "an integer from 0 to 65535"],
     [["--host="], {}, "--host must be not empty"],
     [[], { DALLE_PORT: "x" }, `DALLE_PORT must be an integer from 0 to 65535; got "x"`],
+    [
+      ["--kill_grace", "-1"],
+      {},
+      `--kill_grace must be a number of seconds from 0 to 600; got "-1"`,
+    ],
+    [["--kill_grace", "1e2"], {}, "a number of seconds from 0 to 600"],
+    [["--beat_interval", "0"], {}, "a number of seconds from 0.05 to 60"],
+    [["--backoff_base", "31"], {}, `--backoff_base must be at most --backoff_cap; got "31"`],
+    [["--backof_cap", "31"], {}, "did you mean --backoff_cap?"],
+    [["--sidecar_transport", "udp"], {}, "one of ipc, tcp"],
+    [["--sidecar_host", "localhost"], {}, "an IP address of this machine"],
+    [["--sidecar_host", "0.0.0.0"], {}, "one IP address of this machine, not all of them"],
     [["--img_format", "gif"], {}, "one of JPEG, PNG, WEBP"],
     [["--save_to_disk", "maybe"], {}, "true, yes, y, 1, t or false, no, n, 0, f"],
     [["--model_version", "huge"], {}, "one of Nano, Mini, Mega, Mega_full"],
@@ -342,16 +361,9 @@ describe("texts", () => {
   test("--help names every flag with default and variable, and wins over wrong settings", () => {
     const command = run(["--help", "--prot", "1"]);
     const text = command.action === "print" ? command.text : "";
-    for (const flag of [
-      "port",
-      "host",
-      "model_version",
-      "save_to_disk",
-      "img_format",
-      "output_dir",
-    ]) {
-      expect(text).toContain(`--${flag} `);
-      expect(text).toContain(`variable: DALLE_${flag.toUpperCase()}`);
+    for (const { name } of FLAGS) {
+      expect(text).toContain(`--${name} `);
+      expect(text).toContain(`variable: DALLE_${name.toUpperCase()}\n`);
     }
     expect(text).toContain("default: 8000");
     expect(text).toContain("default: Mini if its weights are on this machine, else Nano");

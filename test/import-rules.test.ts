@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** The parts of src/ from top to bottom; the two of one line do not know each other. */
 const LAYERS = [
   ["main"],
-  ["http"],
+  ["http", "metrics"],
   ["jobs"],
   ["sidecar", "images"],
   ["wire", "config"],
@@ -57,6 +57,8 @@ describe("the import rules", () => {
     ["src/http/sample.ts", 'import { decode } from "../wire.js";'],
     ["src/http/sample.ts", 'import { execa } from "execa";'],
     ["src/http/sample.ts", 'import sharp from "sharp";'],
+    ["src/http/sample.ts", 'import { Registry } from "prom-client";'],
+    ["src/metrics/sample.ts", 'import { createApp } from "../http/app.js";'],
     ["src/jobs/sample.ts", 'import { createApp } from "../http/app.js";'],
     ["src/jobs/sample.ts", 'import express from "express";'],
     ["src/sidecar/sample.ts", 'import { JobQueue } from "../jobs/queue.js";'],
@@ -88,6 +90,7 @@ describe("the import rules", () => {
     ["src/sidecar/process.ts", 'import { execa } from "execa";'],
     ["src/images/sample.ts", 'import sharp from "sharp";'],
     ["src/log.ts", 'import { pino } from "pino";'],
+    ["src/metrics/sample.ts", 'import { Registry } from "prom-client";'],
     ["src/wire.ts", 'import { z } from "zod";'],
   ])("allow in %s: %s", async (filePath, code) => {
     expect(await importErrorsOf(filePath, code)).toEqual([]);

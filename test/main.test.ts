@@ -73,6 +73,20 @@ describe("a sidecar that is killed during a request", () => {
   });
 });
 
+describe("--sidecar_transport tcp", () => {
+  test("serves over an encrypted port of this machine, and leaves nothing behind", async () => {
+    const running = await start("", "--sidecar_transport", "tcp", "--sidecars", "2");
+    await running.untilHealth(({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
+
+    const answer = await running.post({ text: "a", num_images: 6 });
+
+    expect(answer.status).toBe(200);
+    running.kill("SIGTERM");
+    expect(await running.exited).toBe(0);
+    expect(await readdir(running.folder)).toEqual(["python"]);
+  });
+});
+
 describe("SIGHUP", () => {
   test("starts every sidecar anew while requests are served, and ends nothing", async () => {
     const running = await start("", "--sidecars", "2");

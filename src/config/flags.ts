@@ -1,26 +1,21 @@
 import { z } from "zod";
-import { isHubAddress, isValidHubAddress } from "./known-models.js";
+import {
+  countFlag,
+  flagDocs,
+  integerText,
+  placeText,
+  secondsFlag,
+  switchText,
+  wordText,
+  type FlagDocs,
+} from "./flag-kinds.js";
+import { SUPERVISION_GROUPS } from "./flags-supervision.js";
 
 /**
  * The one table of settings. Parsing, environment variables, validation and `--help` all come from
- * it: a new setting is a new line here. Every value arrives as text (a flag or a variable); `null`
- * means that nobody gave it and that it has no fixed default.
+ * it: a new setting is a new entry here, or in the part about supervision. Every value arrives as
+ * text (a flag or a variable); `null` means that nobody gave it and that it has no fixed default.
  */
-
-export interface FlagDocs {
-  /** What stands behind the flag in `--help`. */
-  readonly placeholder: string;
-  readonly about: string;
-  /** The text used when the setting is not given. */
-  readonly default: string | null;
-  /** How `--help` words the default when `default` is null. */
-  readonly defaultText?: string;
-  /** A flag of this kind may stand alone and then means `true`. */
-  readonly isSwitch?: boolean;
-}
-
-/** What `--help` and the reader know about each schema of {@link settingsSchema}. */
-export const flagDocs = z.registry<FlagDocs>();
 
 export const MODEL_VERSIONS = ["Nano", "Mini", "Mega", "Mega_full"] as const;
 export type ModelVersion = (typeof MODEL_VERSIONS)[number];
@@ -31,12 +26,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const IMAGE_FORMATS = ["JPEG", "PNG", "WEBP"] as const;
 export type ImageFormatName = (typeof IMAGE_FORMATS)[number];
 
-const SWITCH_WORDS: ReadonlyMap<string, boolean> = new Map([
-  ...["true", "yes", "y", "1", "t"].map((word) => [word, true] as const),
-  ...["false", "no", "n", "0", "f"].map((word) => [word, false] as const),
-]);
-
-export const settingsSchema = z.object({
+const serving = {
   port: integerText(0, 65_535).register(flagDocs, {
     placeholder: "PORT",
     about: "port to listen on; 0 takes any free port",
@@ -47,6 +37,30 @@ export const settingsSchema = z.object({
     about: "address to listen on; 127.0.0.1 for this machine only",
     default: "0.0.0.0",
   }),
+  save_to_disk: switchText().register(flagDocs, {
+    placeholder: "YES|NO",
+    about: "also save every image in the output folder",
+    default: "false",
+    isSwitch: true,
+  }),
+  img_format: wordText(IMAGE_FORMATS).register(flagDocs, {
+    placeholder: "FORMAT",
+    about: `format of the images of /dalle: ${IMAGE_FORMATS.join(", ")}`,
+    default: "JPEG",
+  }),
+  output_dir: z.string().min(1).register(flagDocs, {
+    placeholder: "FOLDER",
+    about: "where saved images go",
+    default: "generations",
+  }),
+  log_level: wordText(LOG_LEVELS).register(flagDocs, {
+    placeholder: "LEVEL",
+    about: `least important lines to log: ${LOG_LEVELS.join(", ")}`,
+    default: "info",
+  }),
+};
+
+const model = {
   model_version: wordText(MODEL_VERSIONS)
     .nullable()
     .register(flagDocs, {
@@ -67,36 +81,10 @@ export const settingsSchema = z.object({
     default: null,
     defaultText: "found with the checkpoint",
   }),
-  save_to_disk: switchText().register(flagDocs, {
-    placeholder: "YES|NO",
-    about: "also save every image in the output folder",
-    default: "false",
-    isSwitch: true,
-  }),
-  img_format: wordText(IMAGE_FORMATS).register(flagDocs, {
-    placeholder: "FORMAT",
-    about: `format of the images of /dalle: ${IMAGE_FORMATS.join(", ")}`,
-    default: "JPEG",
-  }),
-  output_dir: z.string().min(1).register(flagDocs, {
-    placeholder: "FOLDER",
-    about: "where saved images go",
-    default: "generations",
-  }),
-  queue_limit: integerText(1, 100_000).register(flagDocs, {
-    placeholder: "COUNT",
-    about: "images that may wait; beyond it requests get status 429",
-    default: "500",
-  }),
-  request_timeout: integerText(1, 86_400).register(flagDocs, {
-    placeholder: "SECONDS",
-    about: "longest time for one request, waiting included",
-    default: "3600",
-  }),
-  drain_timeout: integerText(0, 3_600).register(flagDocs, {
-    placeholder: "SECONDS",
-    about: "time for running requests when the server is told to stop",
-    default: "60",
+  precision: wordText(["auto", "float32", "bfloat16"]).register(flagDocs, {
+    placeholder: "NAME",
+    about: "arithmetic of the model: auto, float32, bfloat16",
+    default: "auto",
   }),
   sidecars: integerText(1, 64).nullable().register(flagDocs, {
     placeholder: "COUNT",
@@ -104,56 +92,21 @@ export const settingsSchema = z.object({
     default: null,
     defaultText: "one for each NVIDIA device, else 1",
   }),
-  start_timeout: integerText(1, 86_400).register(flagDocs, {
-    placeholder: "SECONDS",
-    about: "longest start of a sidecar: reading, compiling, warming up",
-    default: "3600",
-  }),
-  chunk_timeout: integerText(1, 86_400).register(flagDocs, {
-    placeholder: "SECONDS",
-    about: "longest time between two steps of a sidecar that makes images",
-    default: "300",
-  }),
-  breaker_failures: integerText(1, 1_000).register(flagDocs, {
-    placeholder: "COUNT",
-    about: "failures of a sidecar within the breaker window that stop its restarts",
-    default: "5",
-  }),
-  breaker_window: integerText(1, 86_400).register(flagDocs, {
-    placeholder: "SECONDS",
-    about: "how long a failure counts",
-    default: "600",
-  }),
-  breaker_pause: integerText(1, 86_400).register(flagDocs, {
-    placeholder: "SECONDS",
-    about: "from the stop of the restarts to the next trial",
-    default: "60",
-  }),
-  quarantine: integerText(0, 604_800).register(flagDocs, {
-    placeholder: "SECONDS",
-    about: "how long a prompt is refused that ended its sidecar twice; 0 = not at all",
-    default: "600",
-  }),
   slots: integerText(1, 256).register(flagDocs, {
     placeholder: "COUNT",
     about: "images that the sidecar decodes at the same time",
     default: "8",
   }),
+  prefetch: integerText(0, 256).nullable().register(flagDocs, {
+    placeholder: "COUNT",
+    about: "images sent to a sidecar beyond its slots, so that no slot waits for the next",
+    default: null,
+    defaultText: "as many as slots",
+  }),
   chunk_tokens: integerText(1, 1_024).register(flagDocs, {
     placeholder: "COUNT",
     about: "image tokens between two looks at new and cancelled work",
     default: "16",
-  }),
-  precision: wordText(["auto", "float32", "bfloat16"]).register(flagDocs, {
-    placeholder: "NAME",
-    about: "arithmetic of the model: auto, float32, bfloat16",
-    default: "auto",
-  }),
-  sidecar_python: z.string().min(1).nullable().register(flagDocs, {
-    placeholder: "PROGRAM",
-    about: "Python that runs the sidecar",
-    default: null,
-    defaultText: "the one that the set-up made",
   }),
   cache_dir: z.string().min(1).nullable().register(flagDocs, {
     placeholder: "FOLDER",
@@ -161,12 +114,65 @@ export const settingsSchema = z.object({
     default: null,
     defaultText: "dalle-server in the user's cache folder",
   }),
-  log_level: wordText(LOG_LEVELS).register(flagDocs, {
-    placeholder: "LEVEL",
-    about: `least important lines to log: ${LOG_LEVELS.join(", ")}`,
-    default: "info",
+  sidecar_python: z.string().min(1).nullable().register(flagDocs, {
+    placeholder: "PROGRAM",
+    about: "Python that runs the sidecar",
+    default: null,
+    defaultText: "the one that the set-up made",
   }),
-});
+};
+
+const requests = {
+  queue_limit: countFlag(
+    [1, 100_000],
+    "500",
+    "images that may wait; beyond it requests get status 429",
+  ),
+  request_timeout: secondsFlag(
+    [1, 86_400],
+    "3600",
+    "longest time for one request, waiting included",
+  ),
+  restart_patience: secondsFlag(
+    [0, 86_400],
+    "60",
+    "requests are taken while the next start of the sidecar is no further away than this",
+  ),
+  death_limit: countFlag(
+    [1, 100],
+    "2",
+    "ends of the sidecar at which an image that was there each time is given up",
+  ),
+  quarantine: secondsFlag(
+    [0, 604_800],
+    "600",
+    "how long a prompt is refused that ended the sidecar so often; 0 = not at all",
+  ),
+  quarantine_limit: countFlag([1, 1_000_000], "1000", "prompts that are remembered for that"),
+};
+
+/** The settings in the order and with the headings of `--help`. */
+const GROUPS = {
+  Serving: serving,
+  Model: model,
+  Requests: requests,
+  ...SUPERVISION_GROUPS,
+} as const;
+
+export const settingsSchema = z
+  .object({
+    ...serving,
+    ...model,
+    ...requests,
+    ...SUPERVISION_GROUPS["Watching a sidecar"],
+    ...SUPERVISION_GROUPS["Starting it anew"],
+    ...SUPERVISION_GROUPS.Stopping,
+    ...SUPERVISION_GROUPS["Talking to it"],
+  })
+  .refine((settings) => settings.backoff_base <= settings.backoff_cap, {
+    path: ["backoff_base"],
+    error: "at most --backoff_cap",
+  });
 
 /** The settings as read: checked one by one, not yet resolved against this machine. */
 export type Settings = z.output<typeof settingsSchema>;
@@ -176,46 +182,19 @@ export interface Flag extends FlagDocs {
   readonly name: string;
 }
 
+export interface FlagGroup {
+  readonly title: string;
+  readonly flags: readonly Flag[];
+}
+
+export const FLAG_GROUPS: readonly FlagGroup[] = Object.entries(GROUPS).map(([title, shape]) => ({
+  title,
+  flags: Object.entries(shape).map(([name, schema]) => {
+    const docs = flagDocs.get(schema);
+    if (docs === undefined) throw new Error(`the setting ${name} has no entry in flagDocs`);
+    return { name, ...docs };
+  }),
+}));
+
 /** All flags in the order of `--help`. */
-export const FLAGS: readonly Flag[] = Object.entries(settingsSchema.shape).map(([name, schema]) => {
-  const docs = flagDocs.get(schema);
-  if (docs === undefined) throw new Error(`the setting ${name} has no entry in flagDocs`);
-  return { name, ...docs };
-});
-
-function integerText(min: number, max: number) {
-  const expected = `an integer from ${min} to ${max}`;
-  return z
-    .string()
-    .refine((text) => /^[+-]?\d{1,9}$/.test(text.trim()), { error: expected, abort: true })
-    .transform(Number)
-    .pipe(z.number().min(min, { error: expected }).max(max, { error: expected }));
-}
-
-function wordText<const Word extends string>(words: readonly Word[]) {
-  return z.string().transform((text, context): Word => {
-    const wanted = text.trim().toLowerCase();
-    const found = words.find((word) => word.toLowerCase() === wanted);
-    if (found !== undefined) return found;
-    context.addIssue({ code: "custom", message: `one of ${words.join(", ")}` });
-    return z.NEVER;
-  });
-}
-
-function switchText() {
-  return z.string().transform((text, context): boolean => {
-    const found = SWITCH_WORDS.get(text.trim().toLowerCase());
-    if (found !== undefined) return found;
-    context.addIssue({ code: "custom", message: "true, yes, y, 1, t or false, no, n, 0, f" });
-    return z.NEVER;
-  });
-}
-
-function placeText() {
-  return z
-    .string()
-    .min(1)
-    .refine((text) => !isHubAddress(text) || isValidHubAddress(text), {
-      error: "a folder, hf:owner/name or hf:owner/name@revision",
-    });
-}
+export const FLAGS: readonly Flag[] = FLAG_GROUPS.flatMap(({ flags }) => flags);

@@ -1,16 +1,11 @@
-import { FLAGS } from "./flags.js";
+import { FLAG_GROUPS, type Flag } from "./flags.js";
 import { envName } from "./read.js";
 
-/** The text of `--help`: each flag with its meaning, default and environment variable. */
+/** The text of `--help`: the flags in groups, each with its meaning, default and environment variable. */
 export function formatHelp(version: string): string {
-  const entries = FLAGS.map((flag) => {
-    const fallback = flag.default ?? flag.defaultText ?? "none";
-    return [
-      `  --${flag.name} ${flag.placeholder}`,
-      `        ${flag.about}`,
-      `        default: ${fallback}   variable: ${envName(flag.name)}`,
-    ].join("\n");
-  });
+  const groups = FLAG_GROUPS.map(({ title, flags }) =>
+    [`${title}:`, ...flags.map(formatFlag), ""].join("\n"),
+  );
   return [
     `dalle-server ${version}: turns text into pictures over HTTP.`,
     "",
@@ -20,9 +15,19 @@ export function formatHelp(version: string): string {
     "",
     "A flag may be written --flag value or --flag=value, with _ or -. A flag beats its variable.",
     "",
-    ...entries,
+    ...groups,
+    "Other:",
     "  --help\n        show this text",
     "  --version\n        show the version",
     "",
+  ].join("\n");
+}
+
+function formatFlag(flag: Flag): string {
+  const fallback = flag.default ?? flag.defaultText ?? "none";
+  return [
+    `  --${flag.name} ${flag.placeholder}`,
+    `        ${flag.about}`,
+    `        default: ${fallback}   variable: ${envName(flag.name)}`,
   ].join("\n");
 }

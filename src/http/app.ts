@@ -4,11 +4,12 @@ import type { Logger } from "../log.js";
 import { createDalleRouter, type DalleOptions } from "./dalle.js";
 import { createErrorHandler, refuseUnknownPath } from "./errors.js";
 import { createHealthRouter, type HealthOptions } from "./health.js";
+import { createMetricsRouter, measureRequests, type MetricsOptions } from "./metrics.js";
 import { createModelsRouter } from "./models.js";
 import { createOpenAiRouter, type OpenAiOptions } from "./openai.js";
 import { logRequests } from "./request-log.js";
 
-export interface AppOptions extends DalleOptions, OpenAiOptions, HealthOptions {
+export interface AppOptions extends DalleOptions, OpenAiOptions, HealthOptions, MetricsOptions {
   readonly log: Logger;
 }
 
@@ -19,10 +20,12 @@ export function createApp(options: AppOptions): Express {
   // Pictures differ on every call: hashing megabytes of them for a cache helps nobody.
   app.disable("etag");
   app.use(logRequests(options.log));
+  app.use(measureRequests(options.meter));
   // Any page may call, and may read errors too; every OPTIONS request is answered here.
   app.use(cors({ exposedHeaders: ["x-request-id", "retry-after"], maxAge: 86_400 }));
   app.use(collapseSlashes);
   app.use(createHealthRouter(options));
+  app.use(createMetricsRouter(options));
   app.use(createDalleRouter(options));
   app.use(createOpenAiRouter(options));
   app.use(createModelsRouter(options.models));

@@ -3,7 +3,7 @@ import type { RequestHandler } from "express";
 import { neutralizeText, type Logger } from "../log.js";
 
 /** Asked every few seconds by whatever watches the server; not worth a line each. */
-const PROBES: ReadonlySet<string> = new Set(["/health_check", "/ready"]);
+const PROBES: ReadonlySet<string> = new Set(["/health_check", "/ready", "/metrics"]);
 
 /** Gives each request an id (also in the answer, as `x-request-id`) and one line in the log. */
 export function logRequests(log: Logger): RequestHandler {

@@ -1,8 +1,8 @@
 import { AppError } from "../errors.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 
-/** A restart that is further away than this is not worth waiting for in the queue. */
-const MAX_PATIENCE_MS = 60_000;
+/** A restart that is further away is not worth waiting for in the queue, unless told otherwise. */
+const DEFAULT_PATIENCE_MS = 60_000;
 const MAX_RETRY_AFTER_S = 60;
 /** How soon to come back while the model loads, when nobody knows how long that takes. */
 const LOADING_RETRY_AFTER_S = 5;
@@ -22,11 +22,13 @@ export interface SidecarView {
  */
 export class Admission {
   readonly #sidecar: SidecarView;
+  readonly #patienceMs: number;
   #wasReady: boolean;
   #isStopping = false;
 
-  constructor(sidecar: SidecarView) {
+  constructor(sidecar: SidecarView, patienceMs: number = DEFAULT_PATIENCE_MS) {
     this.#sidecar = sidecar;
+    this.#patienceMs = patienceMs;
     this.#wasReady = sidecar.status().state === "ready";
     sidecar.onStatus((status) => {
       if (status.state === "ready") this.#wasReady = true;
@@ -51,7 +53,7 @@ export class Admission {
     // A restart that was asked for drains first.
     if (["starting", "loading", "draining"].includes(status.state)) return null;
     const waitMs = (status.nextTryAt ?? 0) - Date.now();
-    return status.state === "backing_off" && waitMs <= MAX_PATIENCE_MS ? null : problem;
+    return status.state === "backing_off" && waitMs <= this.#patienceMs ? null : problem;
   }
 
   /** Why a task would not run at once, or null when the sidecar is ready. */

@@ -42,6 +42,23 @@ export interface QueueReport {
   readonly rejectedJobs: number;
 }
 
+/** Is told how long things took; every time is in seconds. */
+export interface WorkObserver {
+  /** An image left the queue for the first time, after so long. */
+  observeWait(seconds: number): void;
+  /** An image was made; from the start of its decoding to its pixels. */
+  observeImage(seconds: number): void;
+  /** So many images are drawn again, because they equalled others. */
+  observeRedraws(imageCount: number): void;
+}
+
+/** For those who want to know nothing. */
+export const NO_OBSERVER: WorkObserver = {
+  observeWait: () => undefined,
+  observeImage: () => undefined,
+  observeRedraws: () => undefined,
+};
+
 /** The port between those who want pictures and whatever gets them made. */
 export interface Broker {
   /** Takes a job, or throws an AppError at once: `queue_full`, `not_ready`, `shutting_down`. */

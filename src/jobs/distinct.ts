@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { describeError } from "../errors.js";
 import type { Logger } from "../log.js";
 import type { TaskImage } from "../sidecar/task.js";
-import type { Broker, JobHandle, JobSpec, SubmitOptions } from "./broker.js";
+import type { Broker, JobHandle, JobSpec, SubmitOptions, WorkObserver } from "./broker.js";
 import { createSeeds } from "./seeds.js";
 
 const MAX_ROUNDS = 8;
@@ -10,6 +10,13 @@ const MAX_ROUNDS = 8;
 const SPARE_IMAGES = 8;
 /** So many redraws that only show the one known picture mean that the settings leave no other. */
 const HOPELESS_REDRAWS = 4;
+
+/** What a job of this kind works with. */
+export interface DistinctTools {
+  readonly broker: Broker;
+  readonly log: Logger;
+  readonly observer: WorkObserver;
+}
 
 /**
  * A job whose images should all differ: one that has the very pixels of another is drawn again with
@@ -29,6 +36,7 @@ export class DistinctJob implements JobHandle {
   readonly #spec: JobSpec;
   readonly #options: SubmitOptions;
   readonly #log: Logger;
+  readonly #observer: WorkObserver;
   readonly #endsAtMs: number;
   /** Digests of the pictures that have been handed out. */
   readonly #known = new Set<string>();
@@ -36,10 +44,11 @@ export class DistinctJob implements JobHandle {
   readonly #equal = new Map<number, TaskImage>();
 
   /** Submits the job; throws what `Broker.submit` throws. */
-  constructor(broker: Broker, spec: JobSpec, options: SubmitOptions, log: Logger) {
+  constructor({ broker, log, observer }: DistinctTools, spec: JobSpec, options: SubmitOptions) {
     this.#broker = broker;
     this.#spec = spec;
     this.#options = options;
+    this.#observer = observer;
     this.#endsAtMs = performance.now() + spec.deadlineInMs;
     const job = this.#submit(spec, (index) => index);
     this.id = job.id;
@@ -68,7 +77,9 @@ export class DistinctJob implements JobHandle {
     this.#log.info({ seeds }, `Drawing ${places.length} images again that are equal to others`);
     try {
       const spec = { ...this.#spec, seeds, deadlineInMs };
-      await this.#submit(spec, (index) => places[index] ?? index).done;
+      const job = this.#submit(spec, (index) => places[index] ?? index);
+      this.#observer.observeRedraws(places.length);
+      await job.done;
       return true;
     } catch (error) {
       if (this.#options.signal?.aborted === true) throw error;

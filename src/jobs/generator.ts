@@ -3,7 +3,8 @@ import type { EncodedImage, Encoder, ImageFormat } from "../images/encode.js";
 import type { ImageStore } from "../images/store.js";
 import { neutralizeText, type Logger } from "../log.js";
 import type { SamplingSettings, TaskImage } from "../sidecar/task.js";
-import type { Broker, JobHandle, JobSpec, SubmitOptions } from "./broker.js";
+import { NO_OBSERVER, type Broker, type JobHandle, type JobSpec } from "./broker.js";
+import type { SubmitOptions, WorkObserver } from "./broker.js";
 import { DistinctJob } from "./distinct.js";
 import { createSeeds } from "./seeds.js";
 
@@ -55,6 +56,7 @@ export interface PictureGeneratorOptions {
   readonly store: ImageStore | null;
   readonly requestTimeoutMs: number;
   readonly log: Logger;
+  readonly observer?: WorkObserver;
 }
 
 /** Turns requests into jobs, and finished tasks into encoded (and saved) images. */
@@ -92,9 +94,10 @@ export class PictureGenerator implements Generator {
    * one candidate for each token no seed gives another picture.
    */
   #submit({ seed, sampling }: GenerateRequest, spec: JobSpec, options: SubmitOptions): JobHandle {
-    const { broker, log } = this.#options;
+    const { broker, log, observer = NO_OBSERVER } = this.#options;
     const canDiffer = seed === null && spec.seeds.length > 1 && sampling.topK !== 1;
-    return canDiffer ? new DistinctJob(broker, spec, options, log) : broker.submit(spec, options);
+    if (!canDiffer) return broker.submit(spec, options);
+    return new DistinctJob({ broker, log, observer }, spec, options);
   }
 
   async #encode(image: TaskImage, request: GenerateRequest): Promise<GeneratedImage> {

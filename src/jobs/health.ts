@@ -44,12 +44,16 @@ export type SidecarHealth = Pick<
   | "generation"
   | "pid"
   | "restarts"
+  | "restartReasons"
+  | "failures"
   | "breaker"
   | "phase"
   | "running"
   | "beatAgeMs"
+  | "stepAgeMs"
   | "rssBytes"
   | "droppedFrames"
+  | "refusedConnections"
 > & {
   readonly since: string;
   readonly lastFailure: {
@@ -91,11 +95,15 @@ function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
     generation: sidecar.generation,
     pid: sidecar.pid,
     restarts: sidecar.restarts,
+    restartReasons: sidecar.restartReasons,
+    failures: sidecar.failures,
     breaker: sidecar.breaker,
     droppedFrames: sidecar.droppedFrames,
+    refusedConnections: sidecar.refusedConnections,
     phase: sidecar.phase,
     running: sidecar.running,
     beatAgeMs: sidecar.beatAgeMs,
+    stepAgeMs: sidecar.stepAgeMs,
     rssBytes: sidecar.rssBytes,
     lastFailure: describeLastFailure(sidecar),
     nextTryAt: sidecar.nextTryAt === null ? null : new Date(sidecar.nextTryAt).toISOString(),

@@ -32,6 +32,7 @@ export class Job implements JobHandle {
   readonly #deaths = new Map<number, number>();
   readonly #running = new Map<number, AbortController>();
   readonly #attempts: number[];
+  readonly #startedAtMs = performance.now();
   readonly #endsAtMs: number;
   readonly #release: () => void;
   readonly #onSettled: (job: Job, error: AppError | null) => void;
@@ -53,7 +54,7 @@ export class Job implements JobHandle {
     this.#waiting = spec.seeds.map((_, index) => index);
     this.#attempts = spec.seeds.map(() => 0);
     this.#missingCount = spec.seeds.length;
-    this.#endsAtMs = performance.now() + spec.deadlineInMs;
+    this.#endsAtMs = this.#startedAtMs + spec.deadlineInMs;
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -93,6 +94,11 @@ export class Job implements JobHandle {
   /** Whole milliseconds until the deadline, at least 1. */
   remainingMs(): number {
     return Math.max(1, Math.floor(this.#endsAtMs - performance.now()));
+  }
+
+  /** Milliseconds since it was submitted. */
+  ageMs(): number {
+    return performance.now() - this.#startedAtMs;
   }
 
   seedOf(index: number): number {

@@ -1,6 +1,7 @@
 import { AppError, hasCode } from "../errors.js";
 import type { TaskRunner } from "../sidecar/task.js";
-import type { Broker, JobHandle, JobSpec, QueueReport, SubmitOptions } from "./broker.js";
+import { NO_OBSERVER, type Broker, type JobHandle, type JobSpec } from "./broker.js";
+import type { QueueReport, SubmitOptions, WorkObserver } from "./broker.js";
 import { Job, type TakenTask } from "./job.js";
 import { Pace } from "./pace.js";
 import { Quarantine } from "./quarantine.js";
@@ -17,6 +18,7 @@ export interface JobQueueOptions {
   /** Where the prompts of tasks go that end the sidecar; none is refused unless given. */
   readonly quarantine?: Quarantine;
   readonly deathLimit?: number;
+  readonly observer?: WorkObserver;
 }
 
 /**
@@ -34,6 +36,7 @@ export class JobQueue implements Broker {
   readonly #refusal: () => AppError | null;
   readonly #quarantine: Quarantine;
   readonly #deathLimit: number;
+  readonly #observer: WorkObserver;
   readonly #open = new Set<Job>();
   /** Open jobs with waiting tasks; the first gives the next task. */
   readonly #line: Job[] = [];
@@ -57,6 +60,7 @@ export class JobQueue implements Broker {
     this.#refusal = options.refusal;
     this.#quarantine = options.quarantine ?? new Quarantine({ durationMs: 0 });
     this.#deathLimit = options.deathLimit ?? DEFAULT_DEATH_LIMIT;
+    this.#observer = options.observer ?? NO_OBSERVER;
     this.#runner.onCredit(() => {
       this.#pump();
     });
@@ -157,6 +161,7 @@ export class JobQueue implements Broker {
 
   async #runTask(job: Job, task: TakenTask, isAlone: boolean): Promise<void> {
     const startedMs = performance.now();
+    if (task.attempt === 1) this.#observer.observeWait(job.ageMs() / 1000);
     try {
       const image = await this.#runner.run(
         {
@@ -172,6 +177,7 @@ export class JobQueue implements Broker {
       if (job.state === "open") {
         this.#pace.add(performance.now() - startedMs, this.report().runningImages);
         this.#counts.finished += 1;
+        this.#observer.observeImage(image.seconds);
         job.finishTask(task.index, image);
       }
     } catch (error) {

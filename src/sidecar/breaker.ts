@@ -3,7 +3,8 @@
  * - `open`: too many failures; nothing is started until the pause is over
  * - `half_open`: one trial runs; it decides what comes next
  */
-export type BreakerState = "closed" | "open" | "half_open";
+export const BREAKER_STATES = ["closed", "open", "half_open"] as const;
+export type BreakerState = (typeof BREAKER_STATES)[number];
 
 export interface BreakerStatus {
   readonly state: BreakerState;

@@ -10,20 +10,22 @@ export interface Failure {
 }
 
 /** The kinds of failure that the server finds; a sidecar that says FAILED brings its own code. */
-export type FailureCode =
-  | "spawn_failed"
-  | "exited"
-  | "killed"
-  | "hello_timeout"
-  | "start_timeout"
-  | "silent"
-  | "hung"
-  | "accept_timeout"
-  | "unreachable"
-  | "handshake_refused"
-  | "protocol_error"
-  | "version_mismatch"
-  | "start_failed";
+const FAILURE_CODES = [
+  "spawn_failed",
+  "exited",
+  "killed",
+  "hello_timeout",
+  "start_timeout",
+  "silent",
+  "hung",
+  "accept_timeout",
+  "unreachable",
+  "handshake_refused",
+  "protocol_error",
+  "version_mismatch",
+  "start_failed",
+] as const;
+export type FailureCode = (typeof FAILURE_CODES)[number];
 
 /** What a sidecar says when its settings or its checkpoint are at fault. */
 const PERMANENT_CODES: ReadonlySet<string> = new Set([
@@ -35,6 +37,20 @@ const PERMANENT_CODES: ReadonlySet<string> = new Set([
   "memory_insufficient",
   "version_mismatch",
 ]);
+
+/** What a sidecar says when a restart may help. */
+const RETRYABLE_CODES = ["hub_unreachable", "engine_error", "out_of_memory", "device_error"];
+
+const COUNTED_CODES: ReadonlySet<string> = new Set([
+  ...FAILURE_CODES,
+  ...PERMANENT_CODES,
+  ...RETRYABLE_CODES,
+]);
+
+/** The code under which a failure is counted: a sidecar of another release must not invent many. */
+export function nameForCount({ code }: Failure): string {
+  return COUNTED_CODES.has(code) ? code : "other";
+}
 
 /** Exit code of a sidecar that gave up for good; see sidecar/__main__.py. */
 const EXIT_PERMANENT = 3;

@@ -88,13 +88,14 @@ export class Generation {
   /** The part of the status that is this process. */
   describe(): Pick<
     SidecarStatus,
-    "pid" | "phase" | "ready" | "beatAgeMs" | "running" | "rssBytes"
+    "pid" | "phase" | "ready" | "beatAgeMs" | "stepAgeMs" | "running" | "rssBytes"
   > {
     return {
       pid: this.#process.pid,
       phase: this.#pace.phase,
       ready: this.#state === "ready" ? this.client.ready : null,
       beatAgeMs: this.#state === "starting" ? null : Math.round(this.#liveness.silenceMs),
+      stepAgeMs: this.#liveness.stepAgeMs,
       running: this.client.runningCount,
       rssBytes: this.#rssBytes,
     };
@@ -185,7 +186,8 @@ export class Generation {
 
   #createProcess(token: string): SidecarProcess {
     const { program, transport, number: generation } = this.#options;
-    const introduction = { endpoint: transport.endpoint, identity: this.identity, token };
+    const { endpoint, keys } = transport;
+    const introduction = { endpoint, identity: this.identity, token, keys };
     return new SidecarProcess(createLaunch(program, { ...introduction, generation }), {
       onLine: (line) => {
         this.#output.add(line);

@@ -56,6 +56,12 @@ export class LifeLog {
     this.#log.info({ ...spawn, event: "breaker_closed" }, "The trial works; restarts as usual");
   }
 
+  /** Of another server, which was killed. */
+  leftoverEnded(pid: number): void {
+    const facts = { event: "leftover_ended", pid };
+    this.#log.warn(facts, "Ended a sidecar that a server had left behind; its folder is removed");
+  }
+
   restartAsked(spawn: Spawn): void {
     this.#log.info({ ...spawn, event: "restart_asked" }, "Told to start the sidecar anew");
   }

@@ -30,6 +30,8 @@ export class Liveness {
   #missedCount = 0;
   #isReady = false;
   #lastFrameMs = performance.now();
+  /** When the last step was, as the last beat has it; null when there was nothing to do. */
+  #lastStepMs: number | null = null;
 
   constructor(options: LivenessOptions) {
     this.#options = options;
@@ -38,6 +40,11 @@ export class Liveness {
   /** Time since the last frame. */
   get silenceMs(): number {
     return performance.now() - this.#lastFrameMs;
+  }
+
+  /** Time since the last step of the compute thread, in whole milliseconds; null while it is idle. */
+  get stepAgeMs(): number | null {
+    return this.#lastStepMs === null ? null : Math.round(performance.now() - this.#lastStepMs);
   }
 
   start(): void {
@@ -63,6 +70,7 @@ export class Liveness {
   }
 
   noteBeat({ phase, stepAgeMs }: Beat): void {
+    this.#lastStepMs = phase === "idle" ? null : performance.now() - stepAgeMs;
     const budgetMs = this.#options.limits.phaseBudgetMs[phase];
     if (budgetMs === undefined || stepAgeMs <= budgetMs) return;
     const message = `the sidecar has made no step for ${stepAgeMs} ms in phase ${phase}, more than the ${budgetMs} ms of it`;

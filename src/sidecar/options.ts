@@ -27,6 +27,7 @@ export interface SupervisionLimits extends LivenessLimits, StartLimits {
 
 const MINUTE_MS = 60_000;
 
+/** Those of the command line; a test compares the two. */
 export const DEFAULT_LIMITS: SupervisionLimits = Object.freeze({
   beatIntervalMs: 1_000,
   missedBeatLimit: 3,
@@ -54,22 +55,11 @@ export const DEFAULT_LIMITS: SupervisionLimits = Object.freeze({
   logLinesPerSecond: 200,
 });
 
-/** The limits that an operator sets. */
-export interface OperatorLimits extends Pick<
-  SupervisionLimits,
-  "startLimitMs" | "breakerFailureLimit" | "breakerWindowMs" | "breakerPauseMs"
-> {
-  /** The budget of the phase in which images are made. */
-  readonly chunkLimitMs: number;
-}
-
-export function createLimits({ chunkLimitMs, ...limits }: OperatorLimits): SupervisionLimits {
-  const phaseBudgetMs = {
-    ...DEFAULT_LIMITS.phaseBudgetMs,
-    generate: chunkLimitMs,
-    drain: chunkLimitMs,
-  };
-  return { ...DEFAULT_LIMITS, ...limits, phaseBudgetMs };
+/** `ipc`: a socket that only this user can reach; `tcp`: encrypted, on a port of `host`. */
+export interface TransportChoice {
+  readonly kind: "ipc" | "tcp";
+  /** An IP address of this machine. */
+  readonly host: string;
 }
 
 export interface SupervisorOptions {
@@ -81,8 +71,10 @@ export interface SupervisorOptions {
   readonly limits?: Partial<SupervisionLimits>;
   /** Which of several sidecars this is; 0 unless given. */
   readonly index?: number;
-  /** Tasks sent beyond the slots of the sidecar; as many as slots unless given. */
-  readonly prefetch?: number;
+  /** Tasks sent beyond the slots of the sidecar; null or nothing: as many as slots. */
+  readonly prefetch?: number | null;
+  /** How they talk; over a socket in the run folder unless told otherwise. */
+  readonly transport?: TransportChoice;
   /** Where the run folder is made; the temp folder of the system unless given. */
   readonly runFolderParent?: string;
   /** Uniform in [0, 1), for the jitter of the backoff. */

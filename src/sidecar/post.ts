@@ -1,26 +1,49 @@
 import path from "node:path";
+import { nameSpawn } from "./launch.js";
+import { recordSidecar } from "./leftover.js";
+import type { LifeLog } from "./life-log.js";
+import type { SupervisorOptions } from "./options.js";
 import { createRunFolder } from "./run-folder.js";
-import { bindTransport, type FramesListener, type Transport } from "./transport.js";
+import {
+  bindSecureTransport,
+  bindTransport,
+  type FramesListener,
+  type Transport,
+} from "./transport.js";
 
 /** The socket that sidecars connect to, in a folder of its own. */
 export interface Post {
   readonly transport: Transport;
+  /** Writes down which process a spawn is, for the one who may have to clean up after this server. */
+  noteSpawn(identity: string, pid: number | null): void;
   /** Closes the socket and removes the folder. */
   close(): Promise<void>;
   /** Removes the folder without waiting for anything. */
   removeNow(): void;
 }
 
+export type PostOptions = Pick<SupervisorOptions, "runFolderParent" | "transport">;
+
 /** Creates the folder and binds the socket; what was made is removed again when that fails. */
 export async function openPost(
-  parent: string | undefined,
+  { runFolderParent, transport: choice }: PostOptions,
+  life: LifeLog,
   onFrames: FramesListener,
 ): Promise<Post> {
-  const folder = await createRunFolder(parent);
+  const folder = await createRunFolder(runFolderParent, (pid) => {
+    life.leftoverEnded(pid);
+  });
   try {
-    const transport = await bindTransport(path.join(folder.path, "s.sock"), onFrames);
+    const transport =
+      choice?.kind === "tcp"
+        ? await bindSecureTransport(choice.host, onFrames)
+        : await bindTransport(path.join(folder.path, "s.sock"), onFrames);
     return {
       transport,
+      noteSpawn: (identity, pid) => {
+        if (pid === null) return;
+        recordSidecar(folder.path, pid, nameSpawn({ endpoint: transport.endpoint, identity }));
+      },
       close: async () => {
         await transport.close();
         await folder.remove();

@@ -1,9 +1,10 @@
 import { Backoff } from "./backoff.js";
-import { Breaker, type BreakerStatus } from "./breaker.js";
+import { Breaker } from "./breaker.js";
+import { nameForCount } from "./failure.js";
 import type { GenerationEnd } from "./generation.js";
 import type { LifeLog, Spawn } from "./life-log.js";
 import type { SupervisionLimits } from "./options.js";
-import type { LastFailure } from "./status.js";
+import type { LastFailure, SidecarStatus } from "./status.js";
 
 /** When the next start is: after so many milliseconds, at once, or when someone asks for it. */
 export type Pause = number | "none" | "for_ever";
@@ -14,7 +15,11 @@ export class Recovery {
   readonly #life: LifeLog;
   readonly #backoff: Backoff;
   readonly #breaker: Breaker;
+  readonly #restartReasons = new Map<string, number>();
+  readonly #failures = new Map<string, number>();
   #lastFailure: LastFailure | null = null;
+  /** Why the last spawn ended; null before that. */
+  #lastEnd: string | null = null;
 
   constructor(limits: SupervisionLimits, life: LifeLog, random: (() => number) | undefined) {
     this.#limits = limits;
@@ -30,16 +35,19 @@ export class Recovery {
     });
   }
 
-  get lastFailure(): LastFailure | null {
-    return this.#lastFailure;
-  }
-
-  breaker(): BreakerStatus {
-    return this.#breaker.status();
+  /** The part of the status that is about what went wrong so far. */
+  describe(): Pick<SidecarStatus, "lastFailure" | "breaker" | "restartReasons" | "failures"> {
+    return {
+      lastFailure: this.#lastFailure,
+      breaker: this.#breaker.status(),
+      restartReasons: Object.fromEntries(this.#restartReasons),
+      failures: Object.fromEntries(this.#failures),
+    };
   }
 
   /** A spawn is about to start. */
   noteStart(): void {
+    if (this.#lastEnd !== null) count(this.#restartReasons, this.#lastEnd);
     this.#breaker.startTrial();
   }
 
@@ -55,10 +63,12 @@ export class Recovery {
 
   /** Remembers and logs how a spawn ended, and says when to start the next. */
   judge({ failure, lastLines }: GenerationEnd, spawn: Spawn): Pause {
+    this.#lastEnd = failure === null ? "asked" : nameForCount(failure);
     if (failure === null) {
       this.#life.ended(spawn);
       return "none";
     }
+    count(this.#failures, this.#lastEnd);
     const { code, message } = failure;
     this.#lastFailure = { code, reason: [message, ...lastLines].join("\n"), at: Date.now() };
     if (failure.isPermanent) {
@@ -73,4 +83,8 @@ export class Recovery {
     if (isOpen) this.#life.breakerOpened(spawn, breaker, delayMs);
     return delayMs;
   }
+}
+
+function count(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
 }

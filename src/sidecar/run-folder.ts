@@ -1,8 +1,10 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { readFileSync, readlinkSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { z } from "zod";
+import { endLeftover } from "./leftover.js";
+import { readPidNamespace, readProcess } from "./proc.js";
 
 const PREFIX = "dalle-run-";
 const OWNER_FILE = "owner.json";
@@ -14,6 +16,9 @@ const ownerSchema = z.object({
   startTime: z.string().nullable(),
   pidNamespace: z.string().nullable(),
 });
+
+/** Is told the pid of a sidecar that a killed server had left, and that was ended. */
+export type EndedListener = (pid: number) => void;
 
 /** A folder that only this user can enter, for the socket of one server process. */
 export interface RunFolder {
@@ -27,11 +32,15 @@ export interface RunFolder {
  * Creates the folder (mode 0700) and writes down whose it is, after it has removed the folders of
  * servers that ended without cleaning up.
  */
-export async function createRunFolder(parent: string = os.tmpdir()): Promise<RunFolder> {
-  await sweepRunFolders(parent);
+export async function createRunFolder(
+  parent: string = os.tmpdir(),
+  onEnded: EndedListener = () => undefined,
+): Promise<RunFolder> {
+  await sweepRunFolders(parent, onEnded);
   const folder = await mkdtemp(path.join(parent, PREFIX));
   const { pid } = process;
-  const owner = { pid, startTime: readStartTime(pid), pidNamespace: readPidNamespace() };
+  const startTime = readProcess(pid)?.startTime ?? null;
+  const owner = { pid, startTime, pidNamespace: readPidNamespace() };
   await writeFile(path.join(folder, OWNER_FILE), JSON.stringify(owner), { mode: 0o600 });
   return {
     path: folder,
@@ -42,8 +51,14 @@ export async function createRunFolder(parent: string = os.tmpdir()): Promise<Run
   };
 }
 
-/** Removes the run folders of this user whose server is gone; returns how many. */
-export async function sweepRunFolders(parent: string): Promise<number> {
+/**
+ * Removes the run folders of this user whose server is gone, and ends the sidecars that they record;
+ * returns how many folders.
+ */
+export async function sweepRunFolders(
+  parent: string,
+  onEnded: EndedListener = () => undefined,
+): Promise<number> {
   const entries = await readdir(parent, { withFileTypes: true });
   const folders = entries
     .filter((entry) => entry.isDirectory() && entry.name.startsWith(PREFIX))
@@ -51,6 +66,8 @@ export async function sweepRunFolders(parent: string): Promise<number> {
   let removedCount = 0;
   for (const folder of folders) {
     if (!(await isStale(folder))) continue;
+    const endedPid = await endLeftover(folder);
+    if (endedPid !== null) onEnded(endedPid);
     await rm(folder, { recursive: true, force: true });
     removedCount += 1;
   }
@@ -65,7 +82,7 @@ async function isStale(folder: string): Promise<boolean> {
     if (owner === null) return (await isBare(folder)) && Date.now() - mtimeMs > UNOWNED_LIMIT_MS;
     // A server in another container has pids of its own; nothing can be said about it from here.
     if (owner.pidNamespace !== readPidNamespace()) return false;
-    return !isAlive(owner.pid) || readStartTime(owner.pid) !== owner.startTime;
+    return !isAlive(owner.pid) || (readProcess(owner.pid)?.startTime ?? null) !== owner.startTime;
   } catch {
     // It went away meanwhile: another server swept it.
     return false;
@@ -92,25 +109,5 @@ function isAlive(pid: number): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-/** When a process started, in the kernel's clock ticks; a pid that is used again differs in it. */
-function readStartTime(pid: number): string | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The second field is the name in parentheses and may hold anything; the 22nd is the start time.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return fields[19] ?? null;
-  } catch {
-    return null;
-  }
-}
-
-function readPidNamespace(): string | null {
-  try {
-    return readlinkSync("/proc/self/ns/pid");
-  } catch {
-    return null;
   }
 }

@@ -10,8 +10,16 @@ import type { BreakerStatus } from "./breaker.js";
  * - `stopped`: ended on request
  * - `failed`: ended for a reason that a restart would not change
  */
-export type SidecarState =
-  "starting" | "loading" | "ready" | "backing_off" | "draining" | "stopped" | "failed";
+export const SIDECAR_STATES = [
+  "starting",
+  "loading",
+  "ready",
+  "backing_off",
+  "draining",
+  "stopped",
+  "failed",
+] as const;
+export type SidecarState = (typeof SIDECAR_STATES)[number];
 
 export interface LastFailure {
   /** The kind of failure, for programs: `exited`, `silent`, `checkpoint_not_found`... */
@@ -40,6 +48,10 @@ export interface SidecarStatus {
   readonly generation: number;
   readonly pid: number | null;
   readonly restarts: number;
+  /** The same by why the spawn before had ended: a code of a failure, or `asked`. */
+  readonly restartReasons: Readonly<Record<string, number>>;
+  /** How often it ended without being asked to, by code. */
+  readonly failures: Readonly<Record<string, number>>;
   readonly phase: PhaseProgress | null;
   readonly lastFailure: LastFailure | null;
   /** When the next try starts, in epoch milliseconds; null unless `backing_off`. */
@@ -49,10 +61,14 @@ export interface SidecarStatus {
   readonly ready: Ready | null;
   /** Time since the last frame of the sidecar. */
   readonly beatAgeMs: number | null;
+  /** Time since the last step of its compute thread, as far as beats tell; null while it has nothing to do. */
+  readonly stepAgeMs: number | null;
   readonly running: number;
   readonly rssBytes: number | null;
   /** Frames of strangers and of former generations, and answers to tasks that had ended. */
   readonly droppedFrames: number;
+  /** Connections of strangers, who had no key or a wrong one. */
+  readonly refusedConnections: number;
 }
 
 /** The part of the status that is a process, when there is none. */
@@ -61,6 +77,7 @@ export const NO_PROCESS = {
   phase: null,
   ready: null,
   beatAgeMs: null,
+  stepAgeMs: null,
   running: 0,
   rssBytes: null,
 } as const;

@@ -63,10 +63,10 @@ export class Supervisor implements TaskRunner {
       since: this.#since,
       generation: this.#generationCount,
       restarts: Math.max(0, this.#generationCount - 1),
-      lastFailure: this.#recovery.lastFailure,
       nextTryAt: this.#nextTryAt,
-      breaker: this.#recovery.breaker(),
+      ...this.#recovery.describe(),
       droppedFrames: this.#droppedCount + (generation?.client.droppedCount ?? 0),
+      refusedConnections: this.#post?.transport.refusedCount ?? 0,
       ...(generation?.describe() ?? NO_PROCESS),
     };
   }
@@ -146,7 +146,7 @@ export class Supervisor implements TaskRunner {
 
   async #supervise(): Promise<void> {
     try {
-      this.#post = await openPost(this.#options.runFolderParent, (peer, frames) => {
+      this.#post = await openPost(this.#options, this.#life, (peer, frames) => {
         if (peer === this.#generation?.identity) this.#generation.receive(frames);
         else this.#droppedCount += 1;
       });
@@ -167,6 +167,7 @@ export class Supervisor implements TaskRunner {
     this.#recovery.noteStart();
     const generation = this.#createGeneration(post);
     this.#generation = generation;
+    post.noteSpawn(generation.identity, this.#spawn().pid);
     this.#life.started(this.#spawn());
     this.#enter("starting");
     const end = await generation.ended;

@@ -1,30 +1,24 @@
 import { rm } from "node:fs/promises";
-import { Context, Router } from "zeromq";
+import { isIPv6 } from "node:net";
+import { Context, Router, type SocketOptions } from "zeromq";
 import { MAX_PAYLOAD_BYTES } from "../wire.js";
+import { TransportError } from "./transport-error.js";
+import { Gatekeeper, type SidecarKeys } from "./transport-security.js";
+
+export { TransportError } from "./transport-error.js";
 
 /** The longest path of a Unix socket, in bytes, without the zero at its end. */
 const MAX_SOCKET_PATH_BYTES = 107;
 /** A fuse only: the number of open tasks is limited long before. */
 const HIGH_WATER_MARK = 1000;
 
-export type TransportErrorCode =
-  "path_too_long" | "bind_failed" | "peer_unreachable" | "peer_busy" | "closed";
-
-export class TransportError extends Error {
-  override readonly name = "TransportError";
-
-  constructor(
-    readonly code: TransportErrorCode,
-    message: string,
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-  }
-}
-
 /** A way to talk to peers that have names. Knows nothing of what the frames mean. */
 export interface Transport {
   readonly endpoint: string;
+  /** What a peer needs to be let in; null where the file system guards the door. */
+  readonly keys: SidecarKeys | null;
+  /** How many connections were refused for a wrong key, or for none. */
+  readonly refusedCount: number;
   /** Rejects with a TransportError. That it resolves does not prove that the peer got the frames. */
   send(peer: string, frames: readonly Uint8Array[]): Promise<void>;
   close(): Promise<void>;
@@ -46,28 +40,56 @@ export async function bindTransport(
     const message = `the socket path ${socketPath} has ${byteCount} bytes and may have ${MAX_SOCKET_PATH_BYTES}; set TMPDIR to a shorter folder`;
     throw new TransportError("path_too_long", message);
   }
-  const transport = new RouterTransport(socketPath, onFrames);
-  await transport.bind();
+  const transport = new RouterTransport({}, socketPath, null, onFrames);
+  await transport.bind(`ipc://${socketPath}`);
+  return transport;
+}
+
+/**
+ * Listens for sidecars on a port of `host`, an IP address of this machine. What is said is encrypted,
+ * and only a peer with the keys of this transport is let in.
+ *
+ * @throws TransportError `curve_missing` or `bind_failed`; neither goes away by itself.
+ */
+export async function bindSecureTransport(
+  host: string,
+  onFrames: FramesListener,
+): Promise<Transport> {
+  const gatekeeper = await Gatekeeper.open();
+  const ipv6 = isIPv6(host);
+  const transport = new RouterTransport(
+    { ...gatekeeper.socketOptions, ipv6 },
+    null,
+    gatekeeper,
+    onFrames,
+  );
+  await transport.bind(ipv6 ? `tcp://[${host}]:*` : `tcp://${host}:*`);
   return transport;
 }
 
 /** A ROUTER socket with one writer at a time. */
 class RouterTransport implements Transport {
-  readonly endpoint: string;
-  readonly #socketPath: string;
+  readonly #socketPath: string | null;
+  readonly #gatekeeper: Gatekeeper | null;
   readonly #onFrames: FramesListener;
   readonly #router: Router;
+  #endpoint = "";
   /** zeromq.js refuses a second send while one is under way, so each waits for the one before. */
   #lastSend: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
-  constructor(socketPath: string, onFrames: FramesListener) {
-    this.endpoint = `ipc://${socketPath}`;
+  constructor(
+    options: SocketOptions<Router>,
+    socketPath: string | null,
+    gatekeeper: Gatekeeper | null,
+    onFrames: FramesListener,
+  ) {
     this.#socketPath = socketPath;
+    this.#gatekeeper = gatekeeper;
     this.#onFrames = onFrames;
     this.#router = new Router({
       // Its own context, not blocky: an open socket then never keeps the process from ending.
-      context: new Context({ blocky: false }),
+      context: gatekeeper?.context ?? new Context({ blocky: false }),
       // Without `mandatory` frames to a lost peer vanish; with it a send waits for ever unless it may not wait.
       mandatory: true,
       sendTimeout: 0,
@@ -75,17 +97,33 @@ class RouterTransport implements Transport {
       maxMessageSize: MAX_PAYLOAD_BYTES,
       sendHighWaterMark: HIGH_WATER_MARK,
       receiveHighWaterMark: HIGH_WATER_MARK,
+      ...options,
     });
+    gatekeeper?.watch(this.#router);
   }
 
-  async bind(): Promise<void> {
+  get endpoint(): string {
+    return this.#endpoint;
+  }
+
+  get keys(): SidecarKeys | null {
+    return this.#gatekeeper?.keys ?? null;
+  }
+
+  get refusedCount(): number {
+    return this.#gatekeeper?.refusedCount ?? 0;
+  }
+
+  async bind(address: string): Promise<void> {
     try {
-      await this.#router.bind(this.endpoint);
+      await this.#router.bind(address);
     } catch (error) {
       this.#router.close();
-      const message = `cannot listen on ${this.endpoint}: ${String(error)}`;
+      this.#gatekeeper?.close();
+      const message = `cannot listen on ${address}: ${String(error)}`;
       throw new TransportError("bind_failed", message, { cause: error });
     }
+    this.#endpoint = this.#router.lastEndpoint ?? address;
     void this.#receiveAll();
   }
 
@@ -100,8 +138,9 @@ class RouterTransport implements Transport {
     this.#isClosed = true;
     await this.#lastSend;
     this.#router.close();
+    this.#gatekeeper?.close();
     // libzmq leaves the file of the socket behind.
-    await rm(this.#socketPath, { force: true });
+    if (this.#socketPath !== null) await rm(this.#socketPath, { force: true });
   }
 
   async #sendNow(peer: string, frames: readonly Uint8Array[]): Promise<void> {

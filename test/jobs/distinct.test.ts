@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { AppError } from "../../src/errors.js";
+import { NO_OBSERVER } from "../../src/jobs/broker.js";
 import { DistinctJob } from "../../src/jobs/distinct.js";
 import { JobQueue } from "../../src/jobs/queue.js";
 import { createLogger } from "../../src/log.js";
@@ -29,7 +30,8 @@ function setUp({ pictures, isHolding = false }: Setup) {
       images[index] = image;
     };
     const options = signal === undefined ? { onImage } : { signal, onImage };
-    return new DistinctJob(queue, spec, options, createLogger("silent"));
+    const log = createLogger("silent");
+    return new DistinctJob({ broker: queue, log, observer: NO_OBSERVER }, spec, options);
   };
   return { runner, gate, queue, images, told, submit };
 }

@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
-import { createSetup, expectGone, makeFolder, ROOT, waitForStatus } from "./support.js";
+import { createSetup, expectGone, isAlive, makeFolder, ROOT, waitForStatus } from "./support.js";
 
 const lineSchema = z.object({
   state: z.string(),
@@ -52,6 +53,22 @@ test("a sidecar whose server ended before it could ask for the signal ends by it
   child.kill("SIGKILL");
 
   await expectGone(pid);
+});
+
+test("a sidecar that no guard ended is ended by the next server, with all that it started", async () => {
+  const folder = makeFolder();
+  const { child, pid } = await startProgram(folder, "unguarded", (line) => line.pid !== null);
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  expect(isAlive(pid ?? 0)).toBe(true);
+
+  const setup = createSetup("normal", { runFolderParent: folder });
+  setup.supervisor.start();
+
+  await waitForStatus(setup.supervisor, ({ state }) => state === "ready");
+  await expectGone(pid);
+  expect(() => process.kill(-(pid ?? 0), 0)).toThrow("ESRCH");
+  expect(setup.lines.join("")).toContain('"event":"leftover_ended"');
 });
 
 test("the folder of a killed server is removed by the next one", async () => {

@@ -4,7 +4,11 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished } from "vitest";
 import { createLogger } from "../../src/log.js";
-import type { SupervisionLimits, SupervisorOptions } from "../../src/sidecar/options.js";
+import type {
+  SupervisionLimits,
+  SupervisorOptions,
+  TransportChoice,
+} from "../../src/sidecar/options.js";
 import type { SidecarState, SidecarStatus } from "../../src/sidecar/status.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import type { Task, TaskImage } from "../../src/sidecar/task.js";
@@ -41,6 +45,7 @@ export interface SetupOptions {
   readonly limits?: Partial<SupervisionLimits>;
   readonly command?: string;
   readonly runFolderParent?: string;
+  readonly transport?: TransportChoice;
   /** 0 makes every restart immediate. */
   readonly random?: () => number;
 }
@@ -65,6 +70,7 @@ export function createSetup(mode: string, options: SetupOptions = {}): Setup {
     log,
     limits: { beatIntervalMs: 200, missedBeatLimit: 25, ...options.limits },
     runFolderParent: options.runFolderParent ?? folder,
+    ...(options.transport === undefined ? {} : { transport: options.transport }),
     random: options.random ?? (() => 0),
   });
   const states: SidecarState[] = [];

@@ -8,15 +8,19 @@ const BLANK: SidecarStatus = {
   generation: 1,
   pid: 4242,
   restarts: 0,
+  restartReasons: {},
+  failures: {},
   phase: null,
   lastFailure: null,
   nextTryAt: null,
   breaker: { state: "closed", recentFailures: 0, failedTrials: 0 },
   ready: null,
   beatAgeMs: 10,
+  stepAgeMs: null,
   running: 0,
   rssBytes: null,
   droppedFrames: 0,
+  refusedConnections: 0,
 };
 
 /** A sidecar as seen from the jobs: a status that the test sets. */

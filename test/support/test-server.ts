@@ -12,6 +12,7 @@ import { PictureGenerator } from "../../src/jobs/generator.js";
 import { buildHealth } from "../../src/jobs/health.js";
 import { JobQueue } from "../../src/jobs/queue.js";
 import { createLogger } from "../../src/log.js";
+import { Metrics } from "../../src/metrics/metrics.js";
 import { FakeRunner } from "./fake-runner.js";
 import { FakeSidecar } from "./fake-sidecar-view.js";
 
@@ -64,16 +65,25 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const untilLogged = async (message: string) => {
     while (!logLines.some((line) => line["msg"] === message)) await once(logEvents, "line");
   };
+  const metrics = new Metrics();
   const admission = new Admission(sidecar);
   const queue = new JobQueue({
     runner,
     queueLimit: options.queueLimit ?? 500,
     refusal: () => admission.refusal(),
+    observer: metrics,
   });
   const store = options.store ?? null;
   const requestTimeoutMs = options.requestTimeoutMs ?? 60_000;
   const encoder = createEncoder();
-  const generator = new PictureGenerator({ broker: queue, encoder, store, requestTimeoutMs, log });
+  const generator = new PictureGenerator({
+    broker: queue,
+    encoder,
+    store,
+    requestTimeoutMs,
+    log,
+    observer: metrics,
+  });
   const unreadiness = (): AppError | null => admission.unreadiness() ?? queue.describeFull(1);
   const app = createApp({
     log,
@@ -82,6 +92,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     models: new ModelCatalogue("Nano", Date.now()),
     limits: () => TEST_LIMITS,
     unreadiness,
+    meter: metrics,
     health: () =>
       buildHealth({
         version: "0.0.0-test",

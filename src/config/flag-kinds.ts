@@ -1,0 +1,98 @@
+import { z } from "zod";
+import { isHubAddress, isValidHubAddress } from "./known-models.js";
+
+/** What the kinds of settings are: each takes a text (of a flag or a variable) and checks it. */
+
+export interface FlagDocs {
+  /** What stands behind the flag in `--help`. */
+  readonly placeholder: string;
+  readonly about: string;
+  /** The text used when the setting is not given. */
+  readonly default: string | null;
+  /** How `--help` words the default when `default` is null. */
+  readonly defaultText?: string;
+  /** A flag of this kind may stand alone and then means `true`. */
+  readonly isSwitch?: boolean;
+}
+
+/** Takes a text and gives a checked value. */
+export type Kind<Value> = z.ZodType<Value, string>;
+
+/** What `--help` and the reader know about the schema of each setting. */
+export const flagDocs = z.registry<FlagDocs>();
+
+const SWITCH_WORDS: ReadonlyMap<string, boolean> = new Map([
+  ...["true", "yes", "y", "1", "t"].map((word) => [word, true] as const),
+  ...["false", "no", "n", "0", "f"].map((word) => [word, false] as const),
+]);
+
+/** A time in seconds, of which a thousandth is the smallest part. */
+export function secondsText(min: number, max: number): Kind<number> {
+  const expected = `a number of seconds from ${min} to ${max}`;
+  return z
+    .string()
+    .refine((text) => /^\d{1,9}(?:\.\d{1,3})?$/.test(text.trim()), { error: expected, abort: true })
+    .transform(Number)
+    .pipe(z.number().min(min, { error: expected }).max(max, { error: expected }));
+}
+
+/** A setting in seconds. */
+export function secondsFlag(
+  range: readonly [number, number],
+  fallback: string,
+  about: string,
+): Kind<number> {
+  const docs = { placeholder: "SECONDS", about, default: fallback };
+  return secondsText(...range).register(flagDocs, docs);
+}
+
+/** A setting that counts something. */
+export function countFlag(
+  range: readonly [number, number],
+  fallback: string,
+  about: string,
+): Kind<number> {
+  const docs = { placeholder: "COUNT", about, default: fallback };
+  return integerText(...range).register(flagDocs, docs);
+}
+
+/** A whole number. */
+export function integerText(min: number, max: number): Kind<number> {
+  const expected = `an integer from ${min} to ${max}`;
+  return z
+    .string()
+    .refine((text) => /^[+-]?\d{1,9}$/.test(text.trim()), { error: expected, abort: true })
+    .transform(Number)
+    .pipe(z.number().min(min, { error: expected }).max(max, { error: expected }));
+}
+
+/** One of some words, in any case. */
+export function wordText<const Word extends string>(words: readonly Word[]): Kind<Word> {
+  return z.string().transform((text, context): Word => {
+    const wanted = text.trim().toLowerCase();
+    const found = words.find((word) => word.toLowerCase() === wanted);
+    if (found !== undefined) return found;
+    context.addIssue({ code: "custom", message: `one of ${words.join(", ")}` });
+    return z.NEVER;
+  });
+}
+
+/** Yes or no, in many words. */
+export function switchText(): Kind<boolean> {
+  return z.string().transform((text, context): boolean => {
+    const found = SWITCH_WORDS.get(text.trim().toLowerCase());
+    if (found !== undefined) return found;
+    context.addIssue({ code: "custom", message: "true, yes, y, 1, t or false, no, n, 0, f" });
+    return z.NEVER;
+  });
+}
+
+/** A folder or an address of the hub. */
+export function placeText(): Kind<string> {
+  return z
+    .string()
+    .min(1)
+    .refine((text) => !isHubAddress(text) || isValidHubAddress(text), {
+      error: "a folder, hf:owner/name or hf:owner/name@revision",
+    });
+}

@@ -1,0 +1,131 @@
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import path from "node:path";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { ImageStore } from "../../src/images/store.js";
+import { FakeRunner, paintInOrder } from "../support/fake-runner.js";
+import { MetricsPage } from "../support/metrics-page.js";
+import { startTestServer, type TestServerOptions } from "../support/test-server.js";
+import { makeFolder } from "../sidecar/support.js";
+
+async function start(options: TestServerOptions = {}) {
+  const server = await startTestServer(options);
+  onTestFinished(() => server.close());
+  const post = (body: object) =>
+    fetch(`${server.url}/dalle`, { method: "POST", body: JSON.stringify(body) });
+  return { server, post, read: () => MetricsPage.fetch(server.url) };
+}
+
+describe("/metrics", () => {
+  test("is text for Prometheus that no cache keeps", async () => {
+    const { server } = await start();
+
+    const response = await fetch(`${server.url}/metrics`);
+
+    expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(response.headers.get("cache-control")).toBe("no-store");
+  });
+
+  test("counts requests by route and status, whatever paths are asked for", async () => {
+    const { server, post, read } = await start();
+    await post({ text: "a" });
+    await post({ text: "a" });
+    await post({});
+    for (const name of ["one", "two", "three"]) await fetch(`${server.url}/${name}`);
+    await fetch(`${server.url}/v1/models/dall-e-2`);
+    await fetch(`${server.url}/models/dall-e-3`);
+
+    const page = await read();
+
+    expect(page.all("dalle_http_requests_total")).toEqual({
+      '{route="/dalle",status="200"}': 2,
+      '{route="/dalle",status="400"}': 1,
+      '{route="none",status="404"}': 3,
+      '{route="/v1/models/:id",status="200"}': 2,
+    });
+    expect(page.get('dalle_http_request_duration_seconds_count{route="/dalle"}')).toBe(3);
+  });
+
+  test("counts a caller who left as 499", async () => {
+    const { server, read } = await start({ runner: new FakeRunner({ isHolding: true }) });
+    const body = '{"text":"a"}';
+    const socket = connect(server.port, "127.0.0.1");
+    socket.write(
+      `POST /dalle HTTP/1.1\r\nhost: a\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    );
+    await server.runner.untilStarted(1);
+
+    socket.destroy();
+    await once(socket, "close");
+
+    await server.untilLogged("The caller left");
+    expect((await read()).get('dalle_http_requests_total{route="/dalle",status="499"}')).toBe(1);
+  });
+
+  test("counts images, and how long they waited and took", async () => {
+    const { post, read } = await start();
+    await post({ text: "a", num_images: 3, seed: 1 });
+
+    const page = await read();
+
+    expect(page.get("dalle_images_made_total")).toBe(3);
+    expect(page.get("dalle_image_duration_seconds_count")).toBe(3);
+    expect(page.get("dalle_image_duration_seconds_sum")).toBeCloseTo(0.03);
+    expect(page.get("dalle_queue_wait_seconds_count")).toBe(3);
+    expect(page.get('dalle_jobs_total{outcome="completed"}')).toBe(1);
+  });
+
+  test("measures the wait of an image once, however often it is begun", async () => {
+    const runner = new FakeRunner({ isHolding: true });
+    const { server, post, read } = await start({ runner });
+    const answer = post({ text: "a" });
+    await runner.untilStarted(1);
+    runner.loseAll();
+    runner.comeBack();
+    await runner.untilStarted(2);
+    await vi.waitFor(() => {
+      expect(server.queue.report().runningImages).toBe(1);
+    });
+    runner.finishNext();
+    await answer;
+
+    const page = await read();
+
+    expect(page.get("dalle_images_retried_total")).toBe(1);
+    expect(page.get("dalle_queue_wait_seconds_count")).toBe(1);
+  });
+
+  test("counts images that are drawn again because they are equal", async () => {
+    const { post, read } = await start({
+      runner: new FakeRunner({ paint: paintInOrder([1, 1, 2]) }),
+    });
+    await post({ text: "a", num_images: 2 });
+
+    const page = await read();
+
+    expect(page.get("dalle_images_redrawn_total")).toBe(1);
+    expect(page.get("dalle_images_made_total")).toBe(3);
+  });
+
+  test("counts images that could not be saved, and those that were", async () => {
+    const folder = makeFolder();
+    const good = await start({ store: new ImageStore(path.join(folder, "here")) });
+    await writeFile(path.join(folder, "file"), "");
+    const bad = await start({ store: new ImageStore(path.join(folder, "file")) });
+
+    await good.post({ text: "a" });
+    await bad.post({ text: "a", num_images: 2, seed: 1 });
+
+    expect((await good.read()).get("dalle_images_saved_total")).toBe(1);
+    expect((await bad.read()).get("dalle_image_save_failures_total")).toBe(2);
+  });
+
+  test("tells of the process: memory, descriptors, the lag of the event loop", async () => {
+    const page = await (await start()).read();
+
+    expect(page.get("process_resident_memory_bytes")).toBeGreaterThan(0);
+    expect(page.get("process_open_fds")).toBeGreaterThan(0);
+    expect(page.types.has("nodejs_eventloop_lag_p99_seconds")).toBe(true);
+  });
+});

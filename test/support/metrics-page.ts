@@ -1,0 +1,39 @@
+/** The page of `/metrics`, read as Prometheus reads it. */
+export class MetricsPage {
+  /** The names of the metrics, each with its type. */
+  readonly types: ReadonlyMap<string, string>;
+  readonly #samples: ReadonlyMap<string, number>;
+
+  constructor(text: string) {
+    const lines = text.split("\n");
+    this.types = new Map(
+      lines.flatMap((line) => {
+        const match = /^# TYPE (\S+) (\S+)$/.exec(line);
+        return match === null ? [] : [[match[1] ?? "", match[2] ?? ""] as const];
+      }),
+    );
+    this.#samples = new Map(
+      lines
+        .filter((line) => line !== "" && !line.startsWith("#"))
+        .map((line) => {
+          const end = line.lastIndexOf(" ");
+          return [line.slice(0, end), Number(line.slice(end + 1))] as const;
+        }),
+    );
+  }
+
+  static async fetch(url: string): Promise<MetricsPage> {
+    return new MetricsPage(await (await fetch(`${url}/metrics`)).text());
+  }
+
+  /** The value of a sample, written as on the page: `name` or `name{label="value"}`. */
+  get(sample: string): number | undefined {
+    return this.#samples.get(sample);
+  }
+
+  /** The samples of a metric: their labels as on the page, and their values. */
+  all(name: string): Record<string, number> {
+    const own = [...this.#samples].filter(([sample]) => sample.split("{")[0] === name);
+    return Object.fromEntries(own.map(([sample, value]) => [sample.slice(name.length), value]));
+  }
+}
