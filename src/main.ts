@@ -119,7 +119,6 @@ function buildParts(config: Config, log: Logger): Parts {
       buildHealth({
         version: config.version,
         modelVersion: config.modelVersion,
-        startedAtMs,
         isStopping: admission.isStopping,
         sidecar: pool.status(),
         sidecars: pool.statuses(),
@@ -184,6 +183,7 @@ function handleSignals(parts: Parts): void {
   process.on("SIGHUP", () => {
     // The end of a terminal is no wish for another sidecar.
     if (process.stdout.isTTY) process.kill(process.pid, "SIGTERM");
+    else if (admission.isStopping) log.warn("Told to start the sidecars anew: not while stopping");
     else void pool.restart({ drainMs: config.drainTimeoutMs });
   });
   const die = (error: unknown) => {

@@ -62,11 +62,14 @@ function send(url, planned) {
       text(response).then(finish, hasLeft ? () => undefined : reject);
     });
     let hasLeft = false;
-    const leaveTimer = setTimeout(() => {
-      hasLeft = true;
-      outgoing.destroy();
-      resolve(null);
-    }, planned.leaveAfterMs ?? 2 ** 31 - 1);
+    const leaveTimer = setTimeout(
+      () => {
+        hasLeft = true;
+        outgoing.destroy();
+        resolve(null);
+      },
+      planned.leaveAfterMs ?? 2 ** 31 - 1,
+    );
     const answerTimer = setTimeout(() => {
       reject(new Error(`no answer within ${ANSWER_LIMIT_MS} ms`));
       outgoing.destroy();
@@ -84,7 +87,8 @@ function send(url, planned) {
 
 /** @param {PlannedRequest} planned */
 function describe({ kind, prompt, imageCount, seed, format }) {
-  if (kind === "wrong") return { path: "/dalle", body: JSON.stringify({ text: prompt, seed: "x" }) };
+  if (kind === "wrong")
+    return { path: "/dalle", body: JSON.stringify({ text: prompt, seed: "x" }) };
   if (kind === "dalle") {
     return { path: "/dalle", body: JSON.stringify({ text: prompt, num_images: imageCount, seed }) };
   }

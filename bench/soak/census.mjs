@@ -6,13 +6,16 @@ import { setTimeout as waitMs } from "node:timers/promises";
 import { readResidentBytes } from "../lib/server.mjs";
 import { untilHealth } from "./server.mjs";
 
-const READINGS = 5;
-const READING_GAP_MS = 300;
+const READING_GAP_MS = 500;
+/** So many readings in a row that differ by less than this share are a steady state. */
+const STEADY_READINGS = 5;
+const STEADY_SHARE = 0.005;
+const MAX_READINGS = 60;
 const IDLE_LIMIT_MS = 120_000;
 
 /**
  * @typedef {object} Census
- * @property {number} rssBytes median of some readings after collecting garbage
+ * @property {number} rssBytes resident, after garbage was collected until that changed nothing
  * @property {number} descriptors
  * @property {readonly number[]} strays processes that no running sidecar accounts for
  *
@@ -34,20 +37,28 @@ export async function takeCensus(server) {
       sidecars.every(({ state }) => state === "ready"),
     IDLE_LIMIT_MS,
   );
-  const readings = [];
-  for (let count = 0; count < READINGS; count += 1) {
-    server.kill("SIGUSR2");
-    await waitMs(READING_GAP_MS);
-    readings.push(await readResidentBytes(server.pid));
-  }
-  readings.sort((one, other) => one - other);
   const current = new Set(health.sidecars.map(({ pid }) => pid));
   const strays = listPids(server).filter((pid) => !current.has(pid) && isRunning(pid));
   return {
-    rssBytes: readings[Math.floor(READINGS / 2)] ?? 0,
+    rssBytes: await readSteadyBytes(server),
     descriptors: readdirSync(`/proc/${server.pid}/fd`).length,
     strays: strays.filter((pid) => !isInGroupOf(pid, current)),
   };
+}
+
+/** @param {SoakServer} server */
+async function readSteadyBytes(server) {
+  /** @type {number[]} */
+  let steady = [];
+  let lastBytes = 0;
+  for (let count = 0; count < MAX_READINGS && steady.length < STEADY_READINGS; count += 1) {
+    server.kill("SIGUSR2");
+    await waitMs(READING_GAP_MS);
+    lastBytes = await readResidentBytes(server.pid);
+    const isSteady = steady.every((one) => Math.abs(one / lastBytes - 1) < STEADY_SHARE);
+    steady = isSteady ? [...steady, lastBytes] : [lastBytes];
+  }
+  return lastBytes;
 }
 
 /**

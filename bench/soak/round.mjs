@@ -61,6 +61,7 @@ export async function runRound(options) {
     const stop = await stopUnderLoad(server, options);
     load.outcomes.push(...stop.outcomes);
     const ids = load.outcomes.flatMap(({ requestId }) => requestId ?? []);
+    const leftCount = load.outcomes.filter(({ kind }) => kind === "left").length;
     const saved = options.isSaving ? await checkSaved(server) : null;
     const restartProblem =
       options.faults.length === 0 && spawns > options.sidecarCount
@@ -73,7 +74,7 @@ export async function runRound(options) {
       ...restartProblem,
       ...stop.problems,
       ...(saved?.problems ?? []),
-      ...watch.findProblems(ids),
+      ...watch.findProblems(ids, leftCount),
       ...(await findLeftovers(server)),
     ];
     return { options, load, spawns, warm, end, savedImages: saved?.count ?? null, problems };
@@ -149,8 +150,10 @@ async function stopUnderLoad(server, { name, sidecar, faults }) {
   );
   await untilHealth(server, ({ queue }) => queue.runningImages > 0);
   server.kill("SIGTERM");
-  const [code, outcomes] = await Promise.all([server.exited, Promise.all(calls)]);
-  // Those that had not arrived yet are refused.
+  const [code, all] = await Promise.all([server.exited, Promise.all(calls)]);
+  // Those that had not arrived yet are refused, or find the port closed. That none of those that had
+  // arrived is cut off is seen in the log.
+  const outcomes = all.filter(({ kind }) => kind === "answered");
   const failed = outcomes.filter(({ code: one }) => one !== "ok" && one !== "shutting_down");
   return {
     outcomes,

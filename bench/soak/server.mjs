@@ -21,7 +21,7 @@ export const IMAGE_SIDE = 32;
  * @property {{ openJobs: number, waitingImages: number, runningImages: number }} queue
  * @property {{ savedCount: number, failedCount: number } | null} saving
  *
- * @typedef {{ level: string, msg: string, requestId?: string, port?: number, code?: string }} LogLine
+ * @typedef {{ level: string, msg: string, requestId?: string, port?: number, code?: string, event?: string }} LogLine
  *
  * @typedef {object} SoakServer
  * @property {string} url

@@ -15,6 +15,8 @@ export class Recovery {
   readonly #backoff: Backoff;
   readonly #breaker: Breaker;
   #lastFailure: LastFailure | null = null;
+  /** On the clock that never goes back, as everything that is waited for. */
+  #nextTryAtMs: number | null = null;
 
   constructor(limits: SupervisionLimits, life: LifeLog, random: (() => number) | undefined) {
     this.#limits = limits;
@@ -34,12 +36,19 @@ export class Recovery {
     return this.#lastFailure;
   }
 
+  /** When the pause is over, in epoch milliseconds: right even after the machine's clock was set. */
+  nextTryAt(): number | null {
+    if (this.#nextTryAtMs === null) return null;
+    return Math.round(Date.now() + this.#nextTryAtMs - performance.now());
+  }
+
   breaker(): BreakerStatus {
     return this.#breaker.status();
   }
 
   /** A spawn is about to start. */
   noteStart(): void {
+    this.#nextTryAtMs = null;
     this.#breaker.startTrial();
   }
 
@@ -54,13 +63,13 @@ export class Recovery {
   }
 
   /** Remembers and logs how a spawn ended, and says when to start the next. */
-  judge({ failure, lastLines }: GenerationEnd, spawn: Spawn): Pause {
+  judge({ failure, noticedAt, lastLines }: GenerationEnd, spawn: Spawn): Pause {
     if (failure === null) {
       this.#life.ended(spawn);
       return "none";
     }
     const { code, message } = failure;
-    this.#lastFailure = { code, reason: [message, ...lastLines].join("\n"), at: Date.now() };
+    this.#lastFailure = { code, reason: [message, ...lastLines].join("\n"), at: noticedAt };
     if (failure.isPermanent) {
       this.#life.gaveUp(spawn, failure, lastLines);
       return "for_ever";
@@ -69,6 +78,7 @@ export class Recovery {
     const breaker = this.#breaker.status();
     const isOpen = breaker.state === "open";
     const delayMs = isOpen ? this.#limits.breakerPauseMs : this.#backoff.nextMs();
+    this.#nextTryAtMs = performance.now() + delayMs;
     this.#life.failed(spawn, failure, lastLines, delayMs);
     if (isOpen) this.#life.breakerOpened(spawn, breaker, delayMs);
     return delayMs;
