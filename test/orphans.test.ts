@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { describe, expect, test, vi } from "vitest";
+import { describe, test, vi } from "vitest";
 import { isRunning, listDescendants } from "./support/processes.js";
 import { ServerProcess, type Health } from "./support/server-process.js";
 
@@ -47,7 +47,7 @@ async function listRunFolders(folder: string): Promise<string[]> {
 }
 
 describe("SIGKILL to the server leaves no process, and nothing after the next start", () => {
-  test.concurrent.each(CASES)("while it is $phase, Python's lock $lock", async (one) => {
+  test.concurrent.for(CASES)("while it is $phase, Python's lock $lock", async (one, { expect }) => {
     const { server, pid } = await reach(one);
     try {
       const pids = listDescendants(server.pid);

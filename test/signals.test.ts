@@ -1,6 +1,6 @@
 import { readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { describe, expect, test, vi } from "vitest";
+import { describe, test, vi, type ExpectStatic } from "vitest";
 import { isRunning, listDescendants } from "./support/processes.js";
 import { ServerProcess, type Health } from "./support/server-process.js";
 
@@ -64,14 +64,14 @@ class Scene {
 
   async stop(signal: NodeJS.Signals): Promise<void> {
     this.server.kill(signal);
-    await this.server.untilHealth(({ state }) => state === "stopping");
+    await this.server.untilLogged("Stopping: finishing the requests that run");
   }
 
   async openGate(): Promise<void> {
     await writeFile(path.join(this.server.folder, "gate"), "");
   }
 
-  async expectEnd(code: number): Promise<void> {
+  async expectEnd(code: number, expect: ExpectStatic): Promise<void> {
     expect(await this.server.exited).toBe(code);
     expect((await readdir(this.server.folder)).filter((name) => name !== "gate")).toEqual([
       "python",
@@ -98,48 +98,54 @@ const SIGNALS = [
 ] as const;
 
 describe.each(EACH_PHASE)("a server that is $name", ({ name, phase }) => {
-  test.concurrent.each(SIGNALS)("ends in order at $signal", async ({ signal, again }) => {
-    await inPhase(phase, async (scene) => {
-      scene.server.kill(signal);
-      if (phase.isStopping === true) {
-        await scene.expectEnd(again);
-        return;
-      }
-      await scene.openGate();
-      await scene.expectEnd(0);
-      expect((await scene.answer)?.status).toBe(phase.isBusy === true ? 200 : undefined);
-    });
-  });
+  test.concurrent.for(SIGNALS)(
+    "ends in order at $signal",
+    async ({ signal, again }, { expect }) => {
+      await inPhase(phase, async (scene) => {
+        scene.server.kill(signal);
+        if (phase.isStopping === true) {
+          await scene.expectEnd(again, expect);
+          return;
+        }
+        await scene.openGate();
+        await scene.expectEnd(0, expect);
+        expect((await scene.answer)?.status).toBe(phase.isBusy === true ? 200 : undefined);
+      });
+    },
+  );
 
-  test.concurrent("starts its sidecar anew at SIGHUP, unless it is stopping", async () => {
-    await inPhase(phase, async (scene) => {
-      const { server } = scene;
-      server.kill("SIGHUP");
-      if (phase.isStopping === true) {
-        await server.untilLogged("Told to start the sidecars anew: not while stopping");
-      }
-      await scene.openGate();
-      if (phase.isStopping !== true) {
-        await server.untilHealth(({ sidecar }) => sidecar.generation === 2);
-        server.kill("SIGTERM");
-      }
-      await scene.expectEnd(0);
-      expect((await scene.answer)?.status).toBe(phase.isBusy === true ? 200 : undefined);
-    });
-  });
+  test.concurrent(
+    "starts its sidecar anew at SIGHUP, unless it is stopping",
+    async ({ expect }) => {
+      await inPhase(phase, async (scene) => {
+        const { server } = scene;
+        server.kill("SIGHUP");
+        if (phase.isStopping === true) {
+          await server.untilLogged("Told to start the sidecars anew: not while stopping");
+        }
+        await scene.openGate();
+        if (phase.isStopping !== true) {
+          await server.untilHealth(({ sidecar }) => sidecar.generation === 2);
+          server.kill("SIGTERM");
+        }
+        await scene.expectEnd(0, expect);
+        expect((await scene.answer)?.status).toBe(phase.isBusy === true ? 200 : undefined);
+      });
+    },
+  );
 
-  test.concurrent("ends at once at a second SIGTERM", async () => {
+  test.concurrent("ends at once at a second SIGTERM", async ({ expect }) => {
     await inPhase(phase, async (scene) => {
       if (name === "backing off") {
         // There is nothing to wait for: the first one may have done it all.
         scene.server.kill("SIGTERM");
         scene.server.kill("SIGTERM");
-        await scene.expectEnd((await scene.server.exited) === 0 ? 0 : 143);
+        await scene.expectEnd((await scene.server.exited) === 0 ? 0 : 143, expect);
         return;
       }
       if (phase.isStopping !== true) await scene.stop("SIGTERM");
       scene.server.kill("SIGTERM");
-      await scene.expectEnd(143);
+      await scene.expectEnd(143, expect);
     });
   });
 });

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import { runRound } from "../bench/soak/round.mjs";
 import { FAULTS } from "../bench/soak/schedule.mjs";
 
@@ -8,13 +8,13 @@ const LIMIT_MS = 240_000;
 /** Compared after so short a time the memory says nothing. */
 const ANY_MEMORY = Infinity;
 
-test.concurrent.each([
+test.concurrent.for([
   { isSaving: false, sidecarCount: 1 },
   { isSaving: true, sidecarCount: 2 },
 ])(
   "under random faults every request ends once and nothing is left: $sidecarCount sidecar(s), saving $isSaving",
   { timeout: LIMIT_MS },
-  async ({ isSaving, sidecarCount }) => {
+  async ({ isSaving, sidecarCount }, { expect }) => {
     const report = await runRound({
       name: `short ${sidecarCount}`,
       seed: SEED + sidecarCount,

@@ -106,7 +106,8 @@ function planRequests(random, durationMs, pace, name) {
  * @returns {PlannedRequest}
  */
 function planRequest(random, { maxImages }, atMs, prompt) {
-  const kind = random.chance(0.03) ? "wrong" : random.pick(["dalle", "v1"]);
+  /** @type {PlannedRequest["kind"]} */
+  const kind = random.chance(0.03) ? "wrong" : random.chance(0.5) ? "dalle" : "v1";
   const most = kind === "v1" ? Math.min(10, maxImages) : maxImages;
   const imageCount = random.pick([
     1,

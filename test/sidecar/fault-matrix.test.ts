@@ -16,6 +16,7 @@ const MOMENTS = [
   "before-hello",
   "after-hello",
   "loading",
+  "compiling",
   "idle",
   "generating",
   "sending",
@@ -79,7 +80,7 @@ function createLimits(moment: Moment, fate: Fate): Partial<SupervisionLimits> {
     startMissedBeatLimit: 6,
     helloLimitMs,
     killGraceMs: 50,
-    phaseBudgetMs: { load: 1_000, generate: 1_000, drain: 1_000 },
+    phaseBudgetMs: { load: 1_000, compile: 1_000, generate: 1_000, drain: 1_000 },
   };
 }
 const DRAIN_MS = 2_000;
