@@ -24,7 +24,7 @@ const END_LIMIT_MS = 5_000;
  * @property {boolean} isSaving
  * @property {readonly import("./schedule.mjs").FaultName[]} faults
  * @property {readonly string[]} flags
- * @property {number} memoryTolerance by which share the server's memory may change after the warm-up
+ * @property {number} memoryTolerance by which share the server's memory may grow after the warm-up
  *
  * @typedef {import("./census.mjs").Census} Census
  * @typedef {import("./load.mjs").Load} Load
@@ -124,8 +124,9 @@ function joinLoads(one, other) {
 function compare(warm, end, memoryTolerance) {
   const problems = [];
   const growth = end.rssBytes / warm.rssBytes - 1;
-  if (Math.abs(growth) > memoryTolerance) {
-    problems.push(`the memory of the server changed by ${(100 * growth).toFixed(1)} %`);
+  // Less than before is what the allocator had not given back yet when the server was warm.
+  if (growth > memoryTolerance) {
+    problems.push(`the memory of the server grew by ${(100 * growth).toFixed(1)} %`);
   }
   if (end.descriptors > warm.descriptors) {
     problems.push(`${end.descriptors} open descriptors, after ${warm.descriptors} when warm`);

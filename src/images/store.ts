@@ -58,7 +58,7 @@ export class ImageStore {
 
   /** Creates a folder that did not exist; equal prompts in one second get `_2`, `_3`, ... */
   async #createFolder(prompt: string): Promise<string> {
-    await mkdir(this.#root, { recursive: true });
+    await makeFolders(this.#root);
     const name = `${formatStamp(this.#now())}_${createSafeName(prompt)}`;
     for (let copy = 1; ; copy += 1) {
       const folder = path.join(this.#root, copy === 1 ? name : `${name}_${copy}`);
@@ -66,9 +66,31 @@ export class ImageStore {
         await mkdir(folder);
         return folder;
       } catch (error) {
-        if (!isAlreadyThere(error)) throw error;
+        if (!hasErrorCode(error, "EEXIST")) throw error;
       }
     }
+  }
+}
+
+/**
+ * Creates a folder and those above it that are missing. `mkdir` with `recursive` never ends where the
+ * system says of a new folder in an existing one that there is no such place, as /proc does.
+ */
+async function makeFolders(folder: string): Promise<void> {
+  try {
+    await makeFolder(folder);
+  } catch (error) {
+    if (!hasErrorCode(error, "ENOENT") || path.dirname(folder) === folder) throw error;
+    await makeFolders(path.dirname(folder));
+    await makeFolder(folder);
+  }
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    if (!hasErrorCode(error, "EEXIST")) throw error;
   }
 }
 
@@ -83,6 +105,6 @@ async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-function isAlreadyThere(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EEXIST";
+function hasErrorCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }

@@ -71,6 +71,12 @@ describe("a disk that cannot be written", () => {
     expect(store.report()).toEqual({ savedCount: 0, failedCount: 3 });
   });
 
+  test("is reported where no folder can be made at all, instead of trying for ever", async () => {
+    store = new ImageStore("/proc/sys/dalle/out", () => NOON);
+    await expect(save("a")).rejects.toThrow(/ENOENT|EPERM|EACCES|EROFS/);
+    expect(store.report()).toEqual({ savedCount: 0, failedCount: 3 });
+  });
+
   test("leaves no half-written file and no empty folder", async () => {
     const full = [new FullDisk()];
     await expect(save("a", full)).rejects.toThrow("ENOSPC");

@@ -30,6 +30,7 @@ const healthSchema = z.looseObject({
   sidecar: sidecarSchema,
   sidecars: z.array(sidecarSchema),
   queue: z.looseObject({ runningImages: z.int() }),
+  saving: z.looseObject({ savedCount: z.int(), failedCount: z.int() }).nullable(),
 });
 
 export type Health = z.output<typeof healthSchema>;
@@ -114,6 +115,19 @@ export class ServerProcess {
     return ServerProcess.#spawn(folder, ["--sidecar_python", python, ...model, ...flags]);
   }
 
+  /** The same, after a command of the shell such as `ulimit -n 64`. */
+  static async startLimited(
+    shellLimit: string,
+    sidecarArguments: string,
+    ...flags: string[]
+  ): Promise<ServerProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    const python = await writePython(folder, `${FAKE_SIDECAR} ${sidecarArguments}`);
+    const model = ["--checkpoint", folder, "--cache_dir", "none", "--sidecar_python", python];
+    const own = flags.map((flag) => flag.replaceAll("{folder}", folder));
+    return ServerProcess.#spawn(folder, [...model, ...own], {}, shellLimit);
+  }
+
   /** The same over a sidecar that obeys {@link order}. */
   static async startHaunted(sidecarArguments = "", ...flags: string[]): Promise<ServerProcess> {
     const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
@@ -145,9 +159,11 @@ export class ServerProcess {
     folder: string,
     flags: readonly string[],
     env: Readonly<Record<string, string>> = {},
+    shellLimit = ":",
   ): Promise<ServerProcess> {
     const address = ["--port", "0", "--host", "127.0.0.1"];
-    const child = spawn(process.execPath, [MAIN, ...address, ...flags], {
+    const program = [process.execPath, MAIN, ...address, ...flags];
+    const child = spawn("/bin/sh", ["-c", `${shellLimit}; exec "$@"`, "sh", ...program], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, ...env, TMPDIR: folder },
     });
@@ -187,6 +203,12 @@ export class ServerProcess {
 
   async untilLogged(message: string): Promise<void> {
     while (!this.messages.includes(message)) await once(this.#events, "line");
+  }
+
+  /** Waits for a message that contains `part`. */
+  async untilLoggedPart(part: string): Promise<void> {
+    while (!this.messages.some((message) => message.includes(part)))
+      await once(this.#events, "line");
   }
 
   async untilReady(): Promise<void> {
