@@ -28,6 +28,11 @@ export class LogWatch {
     }
   }
 
+  /** What should not be in the log and is. */
+  get problems() {
+    return this.#problems;
+  }
+
   /**
    * What is wrong with how these requests ended.
    *

@@ -78,6 +78,9 @@ export async function runRound(options) {
       ...(await findLeftovers(server)),
     ];
     return { options, load, spawns, warm, end, savedImages: saved?.count ?? null, problems };
+  } catch (error) {
+    // Mostly the server has ended, and its log says why.
+    throw new Error(["the round was cut short", ...watch.problems].join("\n"), { cause: error });
   } finally {
     await dispose(server);
   }

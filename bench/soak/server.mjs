@@ -12,6 +12,8 @@ const POLL_MS = 50;
 /** Also of a real sidecar that compiles, on a busy machine. */
 const READY_LIMIT_MS = 300_000;
 export const IMAGE_SIDE = 32;
+/** The only limit of supervision that is not the default: nobody waits five minutes for a hang. */
+export const CHUNK_TIMEOUT_S = 3;
 
 /**
  * @typedef {{ state: string, pid: number | null, generation: number, nextTryAt: string | null, lastFailure: { code: string } | null }} SidecarHealth
@@ -57,7 +59,8 @@ export async function startServer({ sidecar, sidecarCount, isSaving, flags, onLo
       join(ROOT, "dist", "main.js"),
       ...["--host", "127.0.0.1", "--port", "0", "--sidecar_python", python, ...model],
       ...["--sidecars", String(sidecarCount), "--save_to_disk", String(isSaving)],
-      ...["--output_dir", join(folder, "images"), "--queue_limit", "80", "--chunk_timeout", "3"],
+      ...["--output_dir", join(folder, "images"), "--queue_limit", "80"],
+      ...["--chunk_timeout", String(CHUNK_TIMEOUT_S)],
       // So many failures are the point here.
       ...["--breaker_failures", "1000", "--drain_timeout", "20", ...flags],
     ],
