@@ -93,13 +93,14 @@ function buildParts(config: Config, log: Logger): Parts {
   const startedAtMs = Date.now();
   const pool = createPool(config, log);
   const admission = new Admission(pool);
+  const store = config.saveToDisk ? new ImageStore(config.outputDir) : null;
   const queue = new JobQueue({
     runner: pool,
+    unsavedCount: () => store?.report().waitingCount ?? 0,
     quarantine: new Quarantine({ durationMs: config.quarantineMs }),
     queueLimit: config.queueLimit,
     refusal: () => admission.refusal(),
   });
-  const store = config.saveToDisk ? new ImageStore(config.outputDir) : null;
   const generator = new PictureGenerator({
     broker: queue,
     encoder: createEncoder(),

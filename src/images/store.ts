@@ -11,6 +11,8 @@ export interface SaveRequest {
 }
 
 export interface StoreReport {
+  /** Images that are made and not on the disk yet. */
+  readonly waitingCount: number;
   readonly savedCount: number;
   readonly failedCount: number;
 }
@@ -19,6 +21,7 @@ export interface StoreReport {
 export class ImageStore {
   readonly #root: string;
   readonly #now: () => Date;
+  #waitingCount = 0;
   #savedCount = 0;
   #failedCount = 0;
 
@@ -27,9 +30,10 @@ export class ImageStore {
     this.#now = now;
   }
 
-  /** How many images were saved, and how many could not be. */
+  /** How many images wait, were saved, and could not be. */
   report(): StoreReport {
-    return { savedCount: this.#savedCount, failedCount: this.#failedCount };
+    const [waitingCount, savedCount] = [this.#waitingCount, this.#savedCount];
+    return { waitingCount, savedCount, failedCount: this.#failedCount };
   }
 
   /**
@@ -39,6 +43,7 @@ export class ImageStore {
    */
   async save(request: SaveRequest): Promise<string> {
     let savedCount = 0;
+    this.#waitingCount += request.images.length;
     try {
       const folder = await this.#createFolder(request.prompt);
       try {
@@ -51,6 +56,7 @@ export class ImageStore {
       }
       return folder;
     } finally {
+      this.#waitingCount -= request.images.length;
       this.#savedCount += savedCount;
       this.#failedCount += request.images.length - savedCount;
     }

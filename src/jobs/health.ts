@@ -13,7 +13,11 @@ export interface HealthSources {
   readonly sidecars: readonly SidecarStatus[];
   readonly queue: QueueReport;
   /** Null when saving to disk is off. */
-  readonly saving: { readonly savedCount: number; readonly failedCount: number } | null;
+  readonly saving: {
+    readonly waitingCount: number;
+    readonly savedCount: number;
+    readonly failedCount: number;
+  } | null;
   /** Why a request would not run now; null when it would. */
   readonly refusal: AppError | null;
 }

@@ -72,7 +72,8 @@ const CELLS = MOMENTS.flatMap((moment) =>
 function createLimits(moment: Moment, fate: Fate): Partial<SupervisionLimits> {
   const helloLimitMs = moment === "before-hello" && fate === "is replaced" ? 4_000 : 30_000;
   if (fate === "works on") {
-    return { beatIntervalMs: 200, missedBeatLimit: 100, startMissedBeatLimit: 100, helloLimitMs };
+    const missed = { missedBeatLimit: 100, startMissedBeatLimit: 100 };
+    return { beatIntervalMs: 200, ...missed, helloLimitMs, acceptLimitMs: 30_000 };
   }
   return {
     beatIntervalMs: 200,
