@@ -85,6 +85,9 @@ class ComputeThread(threading.Thread):
     def _beat(self, phase: str) -> None:
         self._pulse = _Pulse(self._pulse.count + 1, phase, time.monotonic())
 
+    def _beat_busy(self) -> None:
+        self._beat("drain" if self._draining else "generate")
+
     def _serve(self, model: LoadedModel) -> None:
         while True:
             idle = not self._waiting and not self._running
@@ -97,7 +100,7 @@ class ComputeThread(threading.Thread):
             if not self._waiting and not self._running:
                 continue
             # Before the work, not before the wait: a chunk that hangs must not look like idleness.
-            self._beat("drain" if self._draining else "generate")
+            self._beat_busy()
             try:
                 self._admit(model)
                 self._decode(model)
@@ -118,6 +121,8 @@ class ComputeThread(threading.Thread):
     def _obey_one(self, model: LoadedModel, command: Command) -> None:
         match command:
             case Generate():
+                # A prompt that is read for ever must not look like idleness either.
+                self._beat_busy()
                 try:
                     self._waiting.append(prepare_task(command, model))
                 except InvalidTaskError as error:

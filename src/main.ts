@@ -90,8 +90,10 @@ function buildParts(config: Config, log: Logger): Parts {
   const pool = createPool(config, log);
   const metrics = new Metrics();
   const admission = new Admission(pool, config.patienceMs);
+  const store = config.saveToDisk ? new ImageStore(config.outputDir) : null;
   const queue = new JobQueue({
     runner: pool,
+    unsavedCount: () => store?.report().waitingCount ?? 0,
     quarantine: new Quarantine({
       durationMs: config.quarantineMs,
       promptLimit: config.quarantineLimit,
@@ -101,7 +103,6 @@ function buildParts(config: Config, log: Logger): Parts {
     refusal: () => admission.refusal(),
     observer: metrics,
   });
-  const store = config.saveToDisk ? new ImageStore(config.outputDir) : null;
   const generator = new PictureGenerator({
     broker: queue,
     encoder: createEncoder(),
@@ -123,7 +124,6 @@ function buildParts(config: Config, log: Logger): Parts {
       buildHealth({
         version: config.version,
         modelVersion: config.modelVersion,
-        startedAtMs,
         isStopping: admission.isStopping,
         sidecar: pool.status(),
         sidecars: pool.statuses(),
@@ -190,6 +190,7 @@ function handleSignals(parts: Parts): void {
   process.on("SIGHUP", () => {
     // The end of a terminal is no wish for another sidecar.
     if (process.stdout.isTTY) process.kill(process.pid, "SIGTERM");
+    else if (admission.isStopping) log.warn("Told to start the sidecars anew: not while stopping");
     else void pool.restart({ drainMs: config.drainTimeoutMs });
   });
   const die = (error: unknown) => {

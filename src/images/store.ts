@@ -11,6 +11,8 @@ export interface SaveRequest {
 }
 
 export interface StoreReport {
+  /** Images that are made and not on the disk yet. */
+  readonly waitingCount: number;
   readonly savedCount: number;
   readonly failedCount: number;
 }
@@ -19,6 +21,7 @@ export interface StoreReport {
 export class ImageStore {
   readonly #root: string;
   readonly #now: () => Date;
+  #waitingCount = 0;
   #savedCount = 0;
   #failedCount = 0;
 
@@ -27,9 +30,10 @@ export class ImageStore {
     this.#now = now;
   }
 
-  /** How many images were saved, and how many could not be. */
+  /** How many images wait, were saved, and could not be. */
   report(): StoreReport {
-    return { savedCount: this.#savedCount, failedCount: this.#failedCount };
+    const [waitingCount, savedCount] = [this.#waitingCount, this.#savedCount];
+    return { waitingCount, savedCount, failedCount: this.#failedCount };
   }
 
   /**
@@ -39,6 +43,7 @@ export class ImageStore {
    */
   async save(request: SaveRequest): Promise<string> {
     let savedCount = 0;
+    this.#waitingCount += request.images.length;
     try {
       const folder = await this.#createFolder(request.prompt);
       try {
@@ -51,6 +56,7 @@ export class ImageStore {
       }
       return folder;
     } finally {
+      this.#waitingCount -= request.images.length;
       this.#savedCount += savedCount;
       this.#failedCount += request.images.length - savedCount;
     }
@@ -58,7 +64,7 @@ export class ImageStore {
 
   /** Creates a folder that did not exist; equal prompts in one second get `_2`, `_3`, ... */
   async #createFolder(prompt: string): Promise<string> {
-    await mkdir(this.#root, { recursive: true });
+    await makeFolders(this.#root);
     const name = `${formatStamp(this.#now())}_${createSafeName(prompt)}`;
     for (let copy = 1; ; copy += 1) {
       const folder = path.join(this.#root, copy === 1 ? name : `${name}_${copy}`);
@@ -66,9 +72,31 @@ export class ImageStore {
         await mkdir(folder);
         return folder;
       } catch (error) {
-        if (!isAlreadyThere(error)) throw error;
+        if (!hasErrorCode(error, "EEXIST")) throw error;
       }
     }
+  }
+}
+
+/**
+ * Creates a folder and those above it that are missing. `mkdir` with `recursive` never ends where the
+ * system says of a new folder in an existing one that there is no such place, as /proc does.
+ */
+async function makeFolders(folder: string): Promise<void> {
+  try {
+    await makeFolder(folder);
+  } catch (error) {
+    if (!hasErrorCode(error, "ENOENT") || path.dirname(folder) === folder) throw error;
+    await makeFolders(path.dirname(folder));
+    await makeFolder(folder);
+  }
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    if (!hasErrorCode(error, "EEXIST")) throw error;
   }
 }
 
@@ -83,6 +111,6 @@ async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-function isAlreadyThere(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EEXIST";
+function hasErrorCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }

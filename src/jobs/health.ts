@@ -6,7 +6,6 @@ import type { QueueReport } from "./broker.js";
 export interface HealthSources {
   readonly version: string;
   readonly modelVersion: string;
-  readonly startedAtMs: number;
   readonly isStopping: boolean;
   /** The sidecar that serves best. */
   readonly sidecar: SidecarStatus;
@@ -14,7 +13,11 @@ export interface HealthSources {
   readonly sidecars: readonly SidecarStatus[];
   readonly queue: QueueReport;
   /** Null when saving to disk is off. */
-  readonly saving: { readonly savedCount: number; readonly failedCount: number } | null;
+  readonly saving: {
+    readonly waitingCount: number;
+    readonly savedCount: number;
+    readonly failedCount: number;
+  } | null;
   /** Why a request would not run now; null when it would. */
   readonly refusal: AppError | null;
 }
@@ -78,7 +81,8 @@ export function buildHealth(sources: HealthSources): HealthReport {
     ready: refusal === null,
     reason: refusal?.message ?? null,
     version: sources.version,
-    uptimeSeconds: Math.floor((Date.now() - sources.startedAtMs) / 1000),
+    // Not the difference of two times of day: the clock of the machine may be set meanwhile.
+    uptimeSeconds: Math.floor(process.uptime()),
     sidecar: describeSidecar(sidecar),
     sidecars: sources.sidecars.map(describeSidecar),
     queue,

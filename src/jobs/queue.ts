@@ -15,6 +15,8 @@ export interface JobQueueOptions {
   readonly queueLimit: number;
   /** Why no new work is taken now, or null when it is. */
   readonly refusal: () => AppError | null;
+  /** Images that are made but not saved yet: they take room as well, for a slow disk must not fill the memory. */
+  readonly unsavedCount?: () => number;
   /** Where the prompts of tasks go that end the sidecar; none is refused unless given. */
   readonly quarantine?: Quarantine;
   readonly deathLimit?: number;
@@ -34,6 +36,7 @@ export class JobQueue implements Broker {
   readonly #runner: TaskRunner;
   readonly #limit: number;
   readonly #refusal: () => AppError | null;
+  readonly #unsavedCount: () => number;
   readonly #quarantine: Quarantine;
   readonly #deathLimit: number;
   readonly #observer: WorkObserver;
@@ -58,6 +61,7 @@ export class JobQueue implements Broker {
     this.#runner = options.runner;
     this.#limit = options.queueLimit;
     this.#refusal = options.refusal;
+    this.#unsavedCount = options.unsavedCount ?? (() => 0);
     this.#quarantine = options.quarantine ?? new Quarantine({ durationMs: 0 });
     this.#deathLimit = options.deathLimit ?? DEFAULT_DEATH_LIMIT;
     this.#observer = options.observer ?? NO_OBSERVER;
@@ -99,13 +103,13 @@ export class JobQueue implements Broker {
   /** Why a request for `imageCount` images would get 429 now, or null when there is room. */
   describeFull(imageCount: number): AppError | null {
     const { waitingImages, runningImages } = this.report();
-    const isIdle = waitingImages === 0 && runningImages === 0;
-    const overCount = waitingImages + imageCount - this.#limit;
-    if (isIdle || overCount <= 0) return null;
+    const heldImages = waitingImages + this.#unsavedCount();
+    const overCount = heldImages + imageCount - this.#limit;
+    if (heldImages + runningImages === 0 || overCount <= 0) return null;
     return new AppError(
       "queue_full",
-      `The queue is full: ${waitingImages} images wait and at most ${this.#limit} may, so ${imageCount} more do not fit now.`,
-      { retryAfterS: this.#pace.estimateS(Math.min(overCount, waitingImages + runningImages)) },
+      `The queue is full: ${heldImages} images wait and at most ${this.#limit} may, so ${imageCount} more do not fit now.`,
+      { retryAfterS: this.#pace.estimateS(Math.min(overCount, heldImages + runningImages)) },
     );
   }
 

@@ -9,6 +9,14 @@ export interface Failure {
   readonly isPermanent: boolean;
 }
 
+/** How a generation ended; `failure` is null when it was asked to. */
+export interface GenerationEnd {
+  readonly failure: Failure | null;
+  /** When the end or the failure was noticed, in epoch milliseconds. */
+  readonly noticedAt: number;
+  readonly lastLines: readonly string[];
+}
+
 /** The kinds of failure that the server finds; a sidecar that says FAILED brings its own code. */
 const FAILURE_CODES = [
   "spawn_failed",

@@ -4,7 +4,8 @@ import type { AppError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { encode, type DownMessage, type SidecarConfig } from "../wire.js";
 import { SidecarClient } from "./client.js";
-import { createLostError, createStopError, describeExit, type Failure } from "./failure.js";
+import { createLostError, createStopError, describeExit } from "./failure.js";
+import type { Failure, GenerationEnd } from "./failure.js";
 import { Liveness } from "./liveness.js";
 import { createLaunch, type Launch } from "./launch.js";
 import type { SupervisionLimits } from "./options.js";
@@ -37,12 +38,6 @@ export interface GenerationOptions {
 
 export type GenerationState = "starting" | "loading" | "ready" | "ending";
 
-/** How a generation ended; `failure` is null when it was asked to. */
-export interface GenerationEnd {
-  readonly failure: Failure | null;
-  readonly lastLines: readonly string[];
-}
-
 /** One spawn of the sidecar from its start to its last line: process, conversation and watch. */
 export class Generation {
   readonly number: number;
@@ -56,8 +51,11 @@ export class Generation {
   readonly #output: SidecarLog;
   readonly #startWatch: StartWatch;
   #state: GenerationState = "starting";
+  #stateAtExit: GenerationState = "starting";
   /** The first cause wins: what follows is its effect. */
   #failure: Failure | null = null;
+  #noticedAt: number | null = null;
+  #isClosed = false;
   /** Set when it was asked to end. */
   #leftover: AppError | null = null;
   #readyAtMs: number | null = null;
@@ -194,6 +192,7 @@ export class Generation {
       },
       onExit: () => {
         this.client.stopCredits();
+        this.#noteExit();
       },
     });
   }
@@ -203,14 +202,24 @@ export class Generation {
   }
 
   #enter(state: GenerationState): void {
+    // Its last messages may arrive after its exit; none of them brings it back.
+    if (this.#state === "ending") return;
     this.#state = state;
     this.#options.onChange();
   }
 
+  /** Nobody may take it for alive from now on; what it said last still counts until it is closed. */
+  #noteExit(): void {
+    this.#noticedAt ??= Date.now();
+    this.#stateAtExit = this.#state;
+    this.#enter("ending");
+  }
+
   /** Gives up on it: its tasks are lost from now on, even while the process takes time to end. */
   #fail(failure: Failure): void {
-    if (this.#failure !== null || this.#state === "ending") return;
+    if (this.#failure !== null || this.#isClosed) return;
     this.#failure = failure;
+    this.#noticedAt ??= Date.now();
     this.#close();
     void this.#process.terminate(this.#options.limits.killGraceMs);
   }
@@ -218,8 +227,9 @@ export class Generation {
   #close(): void {
     this.#startWatch.stop();
     this.#liveness.stop();
+    this.#isClosed = true;
     this.client.close(this.#leftover ?? createLostError());
-    if (this.#state !== "ending") this.#enter("ending");
+    this.#enter("ending");
   }
 
   async #waitForEnd(): Promise<GenerationEnd> {
@@ -227,8 +237,9 @@ export class Generation {
     this.#output.end();
     await waitMs(SETTLE_MS);
     const isAsked = this.#leftover !== null;
-    const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#state));
+    const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#stateAtExit));
     this.#close();
-    return { failure, lastLines: this.#process.lastLines(REPORTED_LINE_COUNT) };
+    const noticedAt = this.#noticedAt ?? Date.now();
+    return { failure, noticedAt, lastLines: this.#process.lastLines(REPORTED_LINE_COUNT) };
   }
 }

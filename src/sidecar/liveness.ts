@@ -1,9 +1,14 @@
 import type { Beat } from "../wire.js";
 import { createFailure, type Failure } from "./failure.js";
 
+/** How often within an interval the silence is looked at: what lasts too long is known soon after. */
+const LOOKS_PER_BEAT = 4;
+/** An answer may take so many looks more than the limit, for it has a way to go. */
+const SPARE_LOOKS = 2;
+
 export interface LivenessLimits {
   readonly beatIntervalMs: number;
-  /** This many intervals without any frame, once ready, mean a frozen process. */
+  /** This many intervals (and a half) without any frame, once ready, mean a frozen process. */
   readonly missedBeatLimit: number;
   /** The same before READY: reading a checkpoint may hold Python's lock for long. */
   readonly startMissedBeatLimit: number;
@@ -20,14 +25,15 @@ export interface LivenessOptions {
 /**
  * Watches two things: that the I/O thread says anything at all, and that the compute thread moves.
  *
- * Silence is counted in intervals of our own timer, not in time: when this process itself was
- * stopped (a debugger, a suspended machine), that is one interval and not a dead sidecar.
+ * Silence is counted in ticks of our own timer, not in time: when this process itself was stopped
+ * (a debugger, a suspended machine), that is one tick and not a dead sidecar.
  */
 export class Liveness {
   readonly #options: LivenessOptions;
   #timer: NodeJS.Timeout | null = null;
   #sequence = 0;
-  #missedCount = 0;
+  #lookCount = 0;
+  #silentLooks = 0;
   #isReady = false;
   #lastFrameMs = performance.now();
   /** When the last step was, as the last beat has it; null when there was nothing to do. */
@@ -50,7 +56,7 @@ export class Liveness {
   start(): void {
     this.#timer = setInterval(() => {
       this.#tick();
-    }, this.#options.limits.beatIntervalMs);
+    }, this.#options.limits.beatIntervalMs / LOOKS_PER_BEAT);
   }
 
   stop(): void {
@@ -65,7 +71,7 @@ export class Liveness {
 
   /** Any frame is a sign of life. */
   noteFrame(): void {
-    this.#missedCount = 0;
+    this.#silentLooks = 0;
     this.#lastFrameMs = performance.now();
   }
 
@@ -80,12 +86,14 @@ export class Liveness {
   #tick(): void {
     const { limits, onDead, ping } = this.#options;
     const limit = this.#isReady ? limits.missedBeatLimit : limits.startMissedBeatLimit;
-    if (this.#missedCount >= limit) {
+    this.#lookCount += 1;
+    this.#silentLooks += 1;
+    if (this.#silentLooks >= limit * LOOKS_PER_BEAT + SPARE_LOOKS) {
       const message = `the sidecar gave no sign of life for ${limit} beats of ${limits.beatIntervalMs} ms`;
       onDead(createFailure("silent", message));
       return;
     }
-    this.#missedCount += 1;
+    if (this.#lookCount % LOOKS_PER_BEAT !== 0) return;
     this.#sequence += 1;
     ping(this.#sequence);
   }

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 import { execa } from "execa";
 import type { Exit } from "./failure.js";
@@ -7,6 +8,8 @@ import { describeLine } from "./sidecar-log.js";
 
 /** How many of the last log lines are kept for the report of a failure. */
 const KEPT_LINE_COUNT = 200;
+/** What a spawn opens: a pair of sockets for each stream, a pipe for the error of exec, and some room. */
+const SPAWN_DESCRIPTORS = 12;
 /** How long to wait for the rest of the output after the end of the process. */
 const OUTPUT_LIMIT_MS = 500;
 
@@ -41,6 +44,13 @@ export class SidecarProcess {
   /** @throws Error on a worker thread: the kernel ends the sidecar with the thread that started it. */
   constructor(launch: Launch, { onLine, onExit }: ProcessEvents) {
     if (!isMainThread) throw new Error("a sidecar can only be started on the main thread");
+    const shortage = findShortage();
+    if (shortage !== null) {
+      this.pid = null;
+      this.#hasExited = true;
+      this.exited = Promise.resolve(shortage).finally(onExit);
+      return;
+    }
     const subprocess = spawnSidecar(launch);
     this.pid = subprocess.pid ?? null;
     const isRead = this.#readLines(subprocess, onLine);
@@ -113,6 +123,28 @@ export class SidecarProcess {
 }
 
 type Subprocess = ReturnType<typeof spawnSidecar>;
+
+/**
+ * Without free descriptors `spawn` returns half an object and fails later, where execa cannot catch
+ * it: that would end the whole server. So this is found out before.
+ */
+function findShortage(): Exit | null {
+  const descriptors: number[] = [];
+  try {
+    for (let count = 0; count < SPAWN_DESCRIPTORS; count += 1) {
+      descriptors.push(openSync("/dev/null", "r"));
+    }
+    return null;
+  } catch (error) {
+    return { kind: "spawn_failed", error: toError(error), isMissing: false };
+  } finally {
+    for (const descriptor of descriptors) closeSync(descriptor);
+  }
+}
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
 
 function spawnSidecar({ command, args, cwd, env }: Launch) {
   return execa(command, args, { ...EXECA_OPTIONS, cwd, env });

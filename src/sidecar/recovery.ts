@@ -1,7 +1,6 @@
 import { Backoff } from "./backoff.js";
 import { Breaker } from "./breaker.js";
-import { nameForCount } from "./failure.js";
-import type { GenerationEnd } from "./generation.js";
+import { nameForCount, type GenerationEnd } from "./failure.js";
 import type { LifeLog, Spawn } from "./life-log.js";
 import type { SupervisionLimits } from "./options.js";
 import type { LastFailure, SidecarStatus } from "./status.js";
@@ -20,6 +19,8 @@ export class Recovery {
   #lastFailure: LastFailure | null = null;
   /** Why the last spawn ended; null before that. */
   #lastEnd: string | null = null;
+  /** On the clock that never goes back, as everything that is waited for. */
+  #nextTryAtMs: number | null = null;
 
   constructor(limits: SupervisionLimits, life: LifeLog, random: (() => number) | undefined) {
     this.#limits = limits;
@@ -45,9 +46,16 @@ export class Recovery {
     };
   }
 
+  /** When the pause is over, in epoch milliseconds: right even after the machine's clock was set. */
+  nextTryAt(): number | null {
+    if (this.#nextTryAtMs === null) return null;
+    return Math.round(Date.now() + this.#nextTryAtMs - performance.now());
+  }
+
   /** A spawn is about to start. */
   noteStart(): void {
     if (this.#lastEnd !== null) count(this.#restartReasons, this.#lastEnd);
+    this.#nextTryAtMs = null;
     this.#breaker.startTrial();
   }
 
@@ -62,7 +70,7 @@ export class Recovery {
   }
 
   /** Remembers and logs how a spawn ended, and says when to start the next. */
-  judge({ failure, lastLines }: GenerationEnd, spawn: Spawn): Pause {
+  judge({ failure, noticedAt, lastLines }: GenerationEnd, spawn: Spawn): Pause {
     this.#lastEnd = failure === null ? "asked" : nameForCount(failure);
     if (failure === null) {
       this.#life.ended(spawn);
@@ -70,7 +78,7 @@ export class Recovery {
     }
     count(this.#failures, this.#lastEnd);
     const { code, message } = failure;
-    this.#lastFailure = { code, reason: [message, ...lastLines].join("\n"), at: Date.now() };
+    this.#lastFailure = { code, reason: [message, ...lastLines].join("\n"), at: noticedAt };
     if (failure.isPermanent) {
       this.#life.gaveUp(spawn, failure, lastLines);
       return "for_ever";
@@ -79,6 +87,7 @@ export class Recovery {
     const breaker = this.#breaker.status();
     const isOpen = breaker.state === "open";
     const delayMs = isOpen ? this.#limits.breakerPauseMs : this.#backoff.nextMs();
+    this.#nextTryAtMs = performance.now() + delayMs;
     this.#life.failed(spawn, failure, lastLines, delayMs);
     if (isOpen) this.#life.breakerOpened(spawn, breaker, delayMs);
     return delayMs;

@@ -40,7 +40,6 @@ export class Supervisor implements TaskRunner {
   #isIsolating = false;
   /** Whether the task that runs has to have the sidecar for itself. */
   #isLone = false;
-  #nextTryAt: number | null = null;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -63,7 +62,7 @@ export class Supervisor implements TaskRunner {
       since: this.#since,
       generation: this.#generationCount,
       restarts: Math.max(0, this.#generationCount - 1),
-      nextTryAt: this.#nextTryAt,
+      nextTryAt: this.#state === "backing_off" ? this.#recovery.nextTryAt() : null,
       ...this.#recovery.describe(),
       droppedFrames: this.#droppedCount + (generation?.client.droppedCount ?? 0),
       refusedConnections: this.#post?.transport.refusedCount ?? 0,
@@ -154,7 +153,7 @@ export class Supervisor implements TaskRunner {
     } catch (error) {
       // The folder, the socket or the start itself: none of them goes away by trying again.
       const failure = { code: "start_failed", message: describeError(error), isPermanent: true };
-      this.#recovery.judge({ failure, lastLines: [] }, this.#spawn());
+      this.#recovery.judge({ failure, noticedAt: Date.now(), lastLines: [] }, this.#spawn());
       if (!this.#isStopping()) this.#enter("failed");
     }
     await this.#post?.close();
@@ -206,12 +205,10 @@ export class Supervisor implements TaskRunner {
   async #wait(pause: Pause): Promise<void> {
     if (this.#isStopping() || pause === "none") return;
     const isForEver = pause === "for_ever";
-    this.#nextTryAt = isForEver ? null : Date.now() + pause;
     this.#enter(isForEver ? "failed" : "backing_off");
     await waitMs(isForEver ? FOR_EVER_MS : pause, undefined, { signal: this.#waking.signal }).catch(
       () => undefined,
     );
-    this.#nextTryAt = null;
   }
 
   /** Takes over what a generation says of itself, unless the supervisor has plans of its own. */

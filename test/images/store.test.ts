@@ -26,7 +26,7 @@ describe("saving images", () => {
     expect(folder).toBe(path.join(root, "out", "deep", `${STAMP}_a red circle`));
     expect((await readdir(folder)).sort()).toEqual(["0.png", "1.png", "2.png"]);
     expect([...(await readFile(path.join(folder, "2.png")))]).toEqual([3, 3, 3]);
-    expect(store.report()).toEqual({ savedCount: 3, failedCount: 0 });
+    expect(store.report()).toEqual({ waitingCount: 0, savedCount: 3, failedCount: 0 });
   });
 
   test("keeps equal prompts of one second apart, even at the same moment", async () => {
@@ -60,6 +60,13 @@ describe("saving images", () => {
   });
 });
 
+test("says how many images wait for the disk", async () => {
+  const saving = save("a");
+  expect(store.report().waitingCount).toBeGreaterThan(0);
+  await saving;
+  expect(store.report().waitingCount).toBe(0);
+});
+
 describe("a disk that cannot be written", () => {
   test.each([
     ["the output folder is a file", "blocked"],
@@ -68,20 +75,26 @@ describe("a disk that cannot be written", () => {
     await writeFile(path.join(root, "blocked"), "");
     store = new ImageStore(path.join(root, place), () => NOON);
     await expect(save("a")).rejects.toThrow(/EEXIST|ENOTDIR/);
-    expect(store.report()).toEqual({ savedCount: 0, failedCount: 3 });
+    expect(store.report()).toEqual({ waitingCount: 0, savedCount: 0, failedCount: 3 });
+  });
+
+  test("is reported where no folder can be made at all, instead of trying for ever", async () => {
+    store = new ImageStore("/proc/sys/dalle/out", () => NOON);
+    await expect(save("a")).rejects.toThrow(/ENOENT|EPERM|EACCES|EROFS/);
+    expect(store.report()).toEqual({ waitingCount: 0, savedCount: 0, failedCount: 3 });
   });
 
   test("leaves no half-written file and no empty folder", async () => {
     const full = [new FullDisk()];
     await expect(save("a", full)).rejects.toThrow("ENOSPC");
     expect(await readdir(path.join(root, "out", "deep"))).toEqual([]);
-    expect(store.report()).toEqual({ savedCount: 0, failedCount: 1 });
+    expect(store.report()).toEqual({ waitingCount: 0, savedCount: 0, failedCount: 1 });
   });
 
   test("keeps the images that were written before it was full", async () => {
     await expect(save("a", [Uint8Array.of(1), new FullDisk()])).rejects.toThrow("ENOSPC");
     expect(await readdir(path.join(root, "out", "deep", `${STAMP}_a`))).toEqual(["0.png"]);
-    expect(store.report()).toEqual({ savedCount: 1, failedCount: 1 });
+    expect(store.report()).toEqual({ waitingCount: 0, savedCount: 1, failedCount: 1 });
   });
 });
 

@@ -21,6 +21,7 @@ from sidecar.messages import (
     Ready,
     SidecarConfig,
 )
+from sidecar.tasks import prepare_task
 
 CONFIG = SidecarConfig(
     model_version="test",
@@ -139,6 +140,19 @@ def test_the_counter_moves_with_every_chunk_and_names_the_phase(loaded):
     assert after >= before + 4
     assert phase in ("generate", "idle")
     assert age >= 0
+
+
+def test_a_prompt_that_is_being_read_counts_as_work_and_not_as_idleness(loaded, monkeypatch):
+    phases = []
+
+    def prepare(command, model):
+        phases.append(loaded.thread.counter()[1])
+        return prepare_task(command, model)
+
+    monkeypatch.setattr("sidecar.compute.prepare_task", prepare)
+    loaded.thread.submit(TASK)
+    loaded.until(Image)
+    assert phases == ["generate"]
 
 
 class FullDevice:

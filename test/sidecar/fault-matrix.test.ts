@@ -16,6 +16,7 @@ const MOMENTS = [
   "before-hello",
   "after-hello",
   "loading",
+  "compiling",
   "idle",
   "generating",
   "sending",
@@ -71,7 +72,8 @@ const CELLS = MOMENTS.flatMap((moment) =>
 function createLimits(moment: Moment, fate: Fate): Partial<SupervisionLimits> {
   const helloLimitMs = moment === "before-hello" && fate === "is replaced" ? 4_000 : 30_000;
   if (fate === "works on") {
-    return { beatIntervalMs: 200, missedBeatLimit: 100, startMissedBeatLimit: 100, helloLimitMs };
+    const missed = { missedBeatLimit: 100, startMissedBeatLimit: 100 };
+    return { beatIntervalMs: 200, ...missed, helloLimitMs, acceptLimitMs: 30_000 };
   }
   return {
     beatIntervalMs: 200,
@@ -79,7 +81,7 @@ function createLimits(moment: Moment, fate: Fate): Partial<SupervisionLimits> {
     startMissedBeatLimit: 6,
     helloLimitMs,
     killGraceMs: 50,
-    phaseBudgetMs: { load: 1_000, generate: 1_000, drain: 1_000 },
+    phaseBudgetMs: { load: 1_000, compile: 1_000, generate: 1_000, drain: 1_000 },
   };
 }
 const DRAIN_MS = 2_000;

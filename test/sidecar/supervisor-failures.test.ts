@@ -75,6 +75,24 @@ describe("a sidecar that ends in the middle of a task", () => {
     ]);
   });
 
+  test("is not called ready from its exit on, while its last words are still waited for", async () => {
+    const gate = path.join(makeFolder(), "gate");
+    const { supervisor } = await startReady("normal", { args: ["--gate", gate] });
+    const { pid } = supervisor.status();
+    const image = await startTask(supervisor);
+    const rejected = expect(image.done).rejects.toMatchObject({ code: "sidecar_lost" });
+
+    process.kill(pid ?? 0, "SIGKILL");
+
+    const first = await waitForStatus(supervisor, ({ state }) => state !== "ready");
+    expect(first).toMatchObject({ state: "backing_off", running: 1, lastFailure: null });
+    await rejected;
+    const { lastFailure } = await waitForStatus(supervisor, (one) => one.lastFailure !== null);
+    expect(lastFailure?.code).toBe("killed");
+    expect(lastFailure?.reason).toContain("while it was ready");
+    expect(lastFailure?.at).toBeLessThanOrEqual(first.since);
+  });
+
   test("because someone else told it to drain finishes its task and is started again", async () => {
     const gate = path.join(makeFolder(), "gate");
     const { supervisor } = await startReady("normal", { args: ["--gate", gate] });

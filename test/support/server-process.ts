@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -11,6 +11,8 @@ import { z } from "zod";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = path.join(ROOT, "dist", "main.js");
 const FAKE_SIDECAR = path.join(ROOT, "test", "fixtures", "fake_sidecar.py");
+/** The fake sidecar, or with `--real` the real one, with faults on demand. */
+const HAUNTED_SIDECAR = path.join(ROOT, "test", "fixtures", "haunted_sidecar.py");
 const PYTHON = path.join(ROOT, ".venv", "bin", "python");
 
 const lineSchema = z.looseObject({ msg: z.string(), port: z.int().optional() });
@@ -28,6 +30,7 @@ const healthSchema = z.looseObject({
   sidecar: sidecarSchema,
   sidecars: z.array(sidecarSchema),
   queue: z.looseObject({ runningImages: z.int() }),
+  saving: z.looseObject({ savedCount: z.int(), failedCount: z.int() }).nullable(),
 });
 
 export type Health = z.output<typeof healthSchema>;
@@ -36,6 +39,20 @@ export interface ServerExit {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+const PATIENCE = { timeout: 25_000, interval: 10 };
+
+/** Writes the program that takes the place of `python -m sidecar`. */
+async function writePython(folder: string, program: string): Promise<string> {
+  const python = path.join(folder, "python");
+  await writeFile(python, `#!/bin/sh\nshift 2\nexec ${PYTHON} ${program} "$@"\n`);
+  await chmod(python, 0o700);
+  return python;
+}
+
+function refuse(): never {
+  throw new Error("the order is still there");
 }
 
 /** Runs the built server until it ends by itself. */
@@ -66,12 +83,18 @@ export class ServerProcess {
   readonly exited: Promise<number | null>;
   readonly #child: ChildProcess;
   readonly #folder: string;
+  readonly #spawnAgain: () => Promise<ServerProcess>;
   readonly #events = new EventEmitter();
   #port = 0;
 
-  private constructor(child: ChildProcess, folder: string) {
+  private constructor(
+    child: ChildProcess,
+    folder: string,
+    spawnAgain: () => Promise<ServerProcess>,
+  ) {
     this.#child = child;
     this.#folder = folder;
+    this.#spawnAgain = spawnAgain;
     this.exited = once(child, "exit").then(() => child.exitCode);
     if (child.stdout !== null) {
       createInterface(child.stdout).on("line", (text) => {
@@ -86,11 +109,32 @@ export class ServerProcess {
   /** Starts it on a free port and waits until it listens. `{folder}` in arguments is its own folder. */
   static async start(sidecarArguments = "", ...flags: string[]): Promise<ServerProcess> {
     const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
-    const python = path.join(folder, "python");
     const fake = sidecarArguments.replaceAll("{folder}", folder);
-    // Takes the place of `python -m sidecar`.
-    await writeFile(python, `#!/bin/sh\nshift 2\nexec ${PYTHON} ${FAKE_SIDECAR} ${fake} "$@"\n`);
-    await chmod(python, 0o700);
+    const python = await writePython(folder, `${FAKE_SIDECAR} ${fake}`);
+    const model = ["--checkpoint", folder, "--cache_dir", "none"];
+    return ServerProcess.#spawn(folder, ["--sidecar_python", python, ...model, ...flags]);
+  }
+
+  /** The same, after a command of the shell such as `ulimit -n 64`. */
+  static async startLimited(
+    shellLimit: string,
+    sidecarArguments: string,
+    ...flags: string[]
+  ): Promise<ServerProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    const python = await writePython(folder, `${FAKE_SIDECAR} ${sidecarArguments}`);
+    const model = ["--checkpoint", folder, "--cache_dir", "none", "--sidecar_python", python];
+    const own = flags.map((flag) => flag.replaceAll("{folder}", folder));
+    return ServerProcess.#spawn(folder, [...model, ...own], {}, shellLimit);
+  }
+
+  /** The same over a sidecar that obeys {@link order}. */
+  static async startHaunted(sidecarArguments = "", ...flags: string[]): Promise<ServerProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    const orders = path.join(folder, "orders");
+    await mkdir(orders);
+    const fake = sidecarArguments.replaceAll("{folder}", folder);
+    const python = await writePython(folder, `${HAUNTED_SIDECAR} --orders ${orders} ${fake}`);
     const model = ["--checkpoint", folder, "--cache_dir", "none"];
     return ServerProcess.#spawn(folder, ["--sidecar_python", python, ...model, ...flags]);
   }
@@ -115,13 +159,15 @@ export class ServerProcess {
     folder: string,
     flags: readonly string[],
     env: Readonly<Record<string, string>> = {},
+    shellLimit = ":",
   ): Promise<ServerProcess> {
     const address = ["--port", "0", "--host", "127.0.0.1"];
-    const child = spawn(process.execPath, [MAIN, ...address, ...flags], {
+    const program = [process.execPath, MAIN, ...address, ...flags];
+    const child = spawn("/bin/sh", ["-c", `${shellLimit}; exec "$@"`, "sh", ...program], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, ...env, TMPDIR: folder },
     });
-    const server = new ServerProcess(child, folder);
+    const server = new ServerProcess(child, folder, () => ServerProcess.#spawn(folder, flags, env));
     await server.untilLogged("Listening; /ready tells when the model is loaded");
     return server;
   }
@@ -134,12 +180,35 @@ export class ServerProcess {
     return this.#folder;
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Another one in the same folder, with the same flags; the folder goes with the first to be disposed. */
+  startSuccessor(): Promise<ServerProcess> {
+    return this.#spawnAgain();
+  }
+
+  /** Makes a haunted sidecar do what haunted_sidecar.py calls `fault`; resolves when it is about to. */
+  async order(pid: number, fault: string): Promise<void> {
+    const file = path.join(this.#folder, "orders", String(pid));
+    await writeFile(file, fault);
+    process.kill(pid, "SIGUSR2");
+    await vi.waitFor(() => access(file).then(refuse, () => undefined), PATIENCE);
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
 
   async untilLogged(message: string): Promise<void> {
     while (!this.messages.includes(message)) await once(this.#events, "line");
+  }
+
+  /** Waits for a message that contains `part`. */
+  async untilLoggedPart(part: string): Promise<void> {
+    while (!this.messages.some((message) => message.includes(part)))
+      await once(this.#events, "line");
   }
 
   async untilReady(): Promise<void> {
@@ -168,6 +237,6 @@ export class ServerProcess {
   async dispose(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.kill("SIGKILL");
     await this.exited;
-    await rm(this.#folder, { recursive: true });
+    await rm(this.#folder, { recursive: true, force: true });
   }
 }

@@ -97,7 +97,6 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       buildHealth({
         version: "0.0.0-test",
         modelVersion: "Nano",
-        startedAtMs: Date.now(),
         isStopping: admission.isStopping,
         sidecar: sidecar.status(),
         sidecars: [sidecar.status()],

@@ -1,0 +1,200 @@
+/** One server from its start to its end, under load and faults, and everything that must hold. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as waitMs } from "node:timers/promises";
+import { call, findFlaw } from "./caller.mjs";
+import { isRunning, listFiles, listPids, takeCensus } from "./census.mjs";
+import { hireOperator, runLoad } from "./load.mjs";
+import { LogWatch } from "./log-watch.mjs";
+import { createSchedule, PACES } from "./schedule.mjs";
+import { dispose, startServer, untilHealth } from "./server.mjs";
+
+const LAST_REQUESTS = 8;
+/** What the kernel may take to end processes that were told to. */
+const END_LIMIT_MS = 5_000;
+
+/**
+ * @typedef {object} RoundOptions
+ * @property {string} name
+ * @property {number} seed
+ * @property {number} warmUpMs
+ * @property {number} durationMs after the warm-up
+ * @property {"fake" | "nano"} sidecar
+ * @property {number} sidecarCount
+ * @property {boolean} isSaving
+ * @property {readonly import("./schedule.mjs").FaultName[]} faults
+ * @property {readonly string[]} flags
+ * @property {number} memoryTolerance by which share the server's memory may grow after the warm-up
+ *
+ * @typedef {import("./census.mjs").Census} Census
+ * @typedef {import("./load.mjs").Load} Load
+ * @typedef {import("./server.mjs").SoakServer} SoakServer
+ *
+ * @typedef {object} RoundReport
+ * @property {RoundOptions} options
+ * @property {Load} load
+ * @property {number} spawns of sidecars
+ * @property {Census} warm
+ * @property {Census} end
+ * @property {number | null} savedImages
+ * @property {readonly string[]} problems none: everything held
+ */
+
+/**
+ * @param {RoundOptions} options
+ * @returns {Promise<RoundReport>}
+ */
+export async function runRound(options) {
+  const watch = new LogWatch();
+  const server = await startServer({
+    ...options,
+    onLog: (line) => {
+      watch.add(line);
+    },
+  });
+  try {
+    await untilHealth(server, ({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
+    const dismiss = hireOperator(server);
+    const { warm, end, load } = await loadTwice(server, options);
+    await dismiss();
+    const spawns = (await server.health()).sidecars.reduce((sum, one) => sum + one.generation, 0);
+    const stop = await stopUnderLoad(server, options);
+    load.outcomes.push(...stop.outcomes);
+    const ids = load.outcomes.flatMap(({ requestId }) => requestId ?? []);
+    const leftCount = load.outcomes.filter(({ kind }) => kind === "left").length;
+    const saved = options.isSaving ? await checkSaved(server) : null;
+    const restartProblem =
+      options.faults.length === 0 && spawns > options.sidecarCount
+        ? [`a false alarm: ${spawns} spawns of ${options.sidecarCount} sidecars without a fault`]
+        : [];
+    const problems = [
+      ...load.problems,
+      ...load.outcomes.flatMap((outcome) => outcome.problems),
+      ...compare(warm, end, options.memoryTolerance),
+      ...restartProblem,
+      ...stop.problems,
+      ...(saved?.problems ?? []),
+      ...watch.findProblems(ids, leftCount),
+      ...(await findLeftovers(server)),
+    ];
+    return { options, load, spawns, warm, end, savedImages: saved?.count ?? null, problems };
+  } catch (error) {
+    // Mostly the server has ended, and its log says why.
+    throw new Error(["the round was cut short", ...watch.problems].join("\n"), { cause: error });
+  } finally {
+    await dispose(server);
+  }
+}
+
+/**
+ * @param {SoakServer} server
+ * @param {RoundOptions} options
+ */
+async function loadTwice(server, { name, seed, warmUpMs, durationMs, sidecar, faults }) {
+  const pace = PACES[sidecar];
+  const plan = (/** @type {string} */ part, /** @type {number} */ ms, /** @type {number} */ own) =>
+    createSchedule({ seed: own, durationMs: ms, pace, faults, name: `${name} ${part}` });
+  const isColoured = sidecar === "fake";
+  const warmUp = plan("warm-up", warmUpMs, seed + 1);
+  const early = await runLoad(server, warmUp, `${name} warm-up`, isColoured);
+  const warm = await takeCensus(server);
+  const main = plan("main", durationMs, seed);
+  const late = await runLoad(server, main, `${name} main`, isColoured);
+  const end = await takeCensus(server);
+  return { warm, end, load: joinLoads(early, late) };
+}
+
+/**
+ * @param {Load} one
+ * @param {Load} other
+ * @returns {Load}
+ */
+function joinLoads(one, other) {
+  return {
+    outcomes: [...one.outcomes, ...other.outcomes],
+    faults: [...one.faults, ...other.faults],
+    probes: one.probes + other.probes,
+    readyProbes: one.readyProbes + other.readyProbes,
+    problems: [...one.problems, ...other.problems],
+  };
+}
+
+/**
+ * @param {Census} warm
+ * @param {Census} end
+ * @param {number} memoryTolerance
+ */
+function compare(warm, end, memoryTolerance) {
+  const problems = [];
+  const growth = end.rssBytes / warm.rssBytes - 1;
+  // Less than before is what the allocator had not given back yet when the server was warm.
+  if (growth > memoryTolerance) {
+    problems.push(`the memory of the server grew by ${(100 * growth).toFixed(1)} %`);
+  }
+  if (end.descriptors > warm.descriptors) {
+    problems.push(`${end.descriptors} open descriptors, after ${warm.descriptors} when warm`);
+  }
+  for (const { strays } of [warm, end]) {
+    if (strays.length > 0) problems.push(`processes that belong to nobody: ${strays.join(", ")}`);
+  }
+  return problems;
+}
+
+/**
+ * Sends the last requests, and SIGTERM while they run.
+ *
+ * @param {SoakServer} server
+ * @param {RoundOptions} options
+ */
+async function stopUnderLoad(server, { name, sidecar, faults }) {
+  const plan = { atMs: 0, kind: /** @type {const} */ ("dalle"), imageCount: 2, leaveAfterMs: null };
+  const format = /** @type {const} */ ("jpeg");
+  const calls = Array.from({ length: LAST_REQUESTS }, (_, seed) =>
+    call(server.url, { ...plan, format, seed, prompt: `${name} last ${seed}` }, sidecar === "fake"),
+  );
+  await untilHealth(server, ({ queue }) => queue.runningImages > 0);
+  server.kill("SIGTERM");
+  const [code, all] = await Promise.all([server.exited, Promise.all(calls)]);
+  // Those that had not arrived yet are refused, or find the port closed. That none of those that had
+  // arrived is cut off is seen in the log.
+  const outcomes = all.filter(({ kind }) => kind === "answered");
+  const failed = outcomes.filter(({ code: one }) => one !== "ok" && one !== "shutting_down");
+  return {
+    outcomes,
+    problems: [
+      ...(code === 0 ? [] : [`the server ended with code ${String(code)} after SIGTERM`]),
+      // A fault may have been waiting in the sidecar for its next task.
+      ...(faults.length > 0
+        ? []
+        : failed.map((outcome) => `a last request ended in ${outcome.code}`)),
+    ],
+  };
+}
+
+/** @param {SoakServer} server that has ended */
+async function findLeftovers(server) {
+  const endsAtMs = performance.now() + END_LIMIT_MS;
+  while (listPids(server).some(isRunning) && performance.now() < endsAtMs) await waitMs(20);
+  const running = listPids(server).filter(isRunning);
+  const files = await listFiles(join(server.folder, "tmp"));
+  return [
+    ...(running.length === 0 ? [] : [`processes left: ${running.join(", ")}`]),
+    ...(files.length === 0 ? [] : [`temporary files left: ${files.join(", ")}`]),
+  ];
+}
+
+/** @param {SoakServer} server that has ended */
+async function checkSaved({ folder }) {
+  const images = join(folder, "images");
+  const files = await listFiles(images);
+  const problems = [];
+  for (const file of files) {
+    const isFinished = file.endsWith(".jpeg") || file.endsWith(".png") || file.endsWith(".webp");
+    const format = /** @type {"jpeg" | "png" | "webp"} */ (file.slice(file.lastIndexOf(".") + 1));
+    const flaw = isFinished
+      ? await findFlaw(await readFile(join(images, file)), format, null)
+      : "it is not finished";
+    if (flaw !== null) problems.push(`saved file ${file}: ${flaw}`);
+  }
+  return { count: files.length, problems };
+}

@@ -1,0 +1,158 @@
+/** What happens when in a soak: all of it follows from the seed. */
+import { createRandom } from "./random.mjs";
+
+/** What the fake or real sidecar does when it is told to; see test/fixtures/haunted_sidecar.py. */
+const ORDERED_FAULTS = /** @type {const} */ ([
+  "exit-0",
+  "exit-1",
+  "gil-held",
+  "hang",
+  "silence",
+  "garbage",
+  "oversize",
+  "wrong-version",
+  "wrong-token",
+  "duplicate-result",
+  "unknown-task",
+  "late-result",
+  "device-error",
+  "grandchild",
+  "stderr-flood",
+  "closed-stdin",
+]);
+/** What is done to it from outside. `SIGHUP` goes to the server: an operator wants fresh sidecars. */
+const SIGNALS = /** @type {const} */ (["SIGKILL", "SIGSTOP", "SIGTERM", "SIGHUP"]);
+export const FAULTS = /** @type {const} */ ([...ORDERED_FAULTS, ...SIGNALS]);
+
+/**
+ * @typedef {typeof FAULTS[number]} FaultName
+ * @typedef {object} Fault
+ * @property {number} atMs
+ * @property {FaultName} name
+ * @property {number} target which sidecar
+ *
+ * @typedef {object} PlannedRequest
+ * @property {number} atMs
+ * @property {string} prompt
+ * @property {"dalle" | "v1" | "wrong"} kind "wrong": nobody could answer it but with a 400
+ * @property {number} imageCount
+ * @property {number | null} seed
+ * @property {"jpeg" | "png" | "webp"} format
+ * @property {number | null} leaveAfterMs the caller goes away when the answer takes longer
+ *
+ * @typedef {object} Schedule
+ * @property {number} durationMs
+ * @property {readonly PlannedRequest[]} requests
+ * @property {readonly Fault[]} faults
+ *
+ * @typedef {object} Pace how much happens
+ * @property {number} requestGapMs mean
+ * @property {number} faultGapMs mean
+ * @property {number} maxImages of one request
+ */
+
+/** @type {Readonly<Record<"fake" | "nano", Pace>>} */
+export const PACES = {
+  fake: { requestGapMs: 220, faultGapMs: 3_500, maxImages: 20 },
+  nano: { requestGapMs: 5_000, faultGapMs: 25_000, maxImages: 4 },
+};
+
+/** So long nothing goes wrong at the end of each cycle, so that health has to become good again. */
+export const CYCLE_MS = 40_000;
+const QUIET_SHARE = 0.35;
+const BURST_REQUESTS = 25;
+
+/**
+ * @param {object} options
+ * @param {number} options.seed
+ * @param {number} options.durationMs
+ * @param {Pace} options.pace
+ * @param {readonly FaultName[]} options.faults none: nothing goes wrong
+ * @param {string} options.name starts each prompt, so that no two schedules share one
+ * @returns {Schedule}
+ */
+export function createSchedule({ seed, durationMs, pace, faults, name }) {
+  const requests = planRequests(createRandom(seed), durationMs, pace, name);
+  const random = createRandom(seed ^ 0x5f5f5f5f);
+  const planned = planFaults(random, durationMs, pace, faults);
+  return { durationMs, requests, faults: planned };
+}
+
+/**
+ * @param {import("./random.mjs").Random} random
+ * @param {number} durationMs
+ * @param {Pace} pace
+ * @param {string} name
+ */
+function planRequests(random, durationMs, pace, name) {
+  /** @type {PlannedRequest[]} */
+  const requests = [];
+  const add = (/** @type {number} */ atMs) => {
+    requests.push(planRequest(random, pace, atMs, `${name} ${requests.length}`));
+  };
+  for (let atMs = 0; atMs < durationMs; atMs += -Math.log(1 - random.next()) * pace.requestGapMs) {
+    add(atMs);
+    // Now and then a crowd, more than the queue takes.
+    if (random.chance(0.004)) for (let one = 0; one < BURST_REQUESTS; one += 1) add(atMs);
+  }
+  return requests;
+}
+
+/**
+ * @param {import("./random.mjs").Random} random
+ * @param {Pace} pace
+ * @param {number} atMs
+ * @param {string} prompt
+ * @returns {PlannedRequest}
+ */
+function planRequest(random, { maxImages }, atMs, prompt) {
+  /** @type {PlannedRequest["kind"]} */
+  const kind = random.chance(0.03) ? "wrong" : random.chance(0.5) ? "dalle" : "v1";
+  const most = kind === "v1" ? Math.min(10, maxImages) : maxImages;
+  const imageCount = random.pick([
+    1,
+    1,
+    1,
+    random.integer(2, 4),
+    Math.min(9, most),
+    random.integer(1, most),
+  ]);
+  return {
+    atMs,
+    prompt,
+    kind,
+    imageCount,
+    seed: random.chance(0.6) ? random.integer(0, 2 ** 31) : null,
+    format: kind === "v1" ? random.pick(["png", "jpeg", "webp"]) : "jpeg",
+    leaveAfterMs: random.chance(0.12) ? random.between(0, 500) : null,
+  };
+}
+
+/**
+ * @param {import("./random.mjs").Random} random
+ * @param {number} durationMs
+ * @param {Pace} pace
+ * @param {readonly FaultName[]} names
+ */
+function planFaults(random, durationMs, pace, names) {
+  const [first, ...others] = names;
+  if (first === undefined) return [];
+  /** @type {Fault[]} */
+  const faults = [];
+  const gap = () => random.between(0.3, 1.7) * pace.faultGapMs;
+  for (let atMs = gap(); atMs < durationMs; atMs += gap()) {
+    // Drawn even when it is not used: a longer soak begins like a shorter one.
+    const fault = { atMs, name: random.pick([first, ...others]), target: random.integer(0, 63) };
+    if (!isQuiet(atMs, durationMs)) faults.push(fault);
+  }
+  return faults;
+}
+
+/**
+ * @param {number} atMs
+ * @param {number} durationMs
+ */
+function isQuiet(atMs, durationMs) {
+  const cycleMs = Math.min(CYCLE_MS, durationMs);
+  return atMs % cycleMs > (1 - QUIET_SHARE) * cycleMs;
+}
