@@ -5,6 +5,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { matching } from "./support/matchers.js";
+import { isRunning } from "./support/processes.js";
 import { ServerProcess } from "./support/server-process.js";
 
 /** The whole path: a built server, the real sidecar, the embedded checkpoint. */
@@ -42,15 +43,6 @@ async function draw(from: ServerProcess, request: object): Promise<string[]> {
 
 async function untilDrawing(drawing: ServerProcess) {
   return drawing.untilHealth(({ queue }) => queue.runningImages > 0);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 describe("pictures", () => {
@@ -115,7 +107,7 @@ describe("a server that ends", () => {
     stopping.kill("SIGTERM");
     expect(await answer).toHaveLength(20);
     expect(await stopping.exited).toBe(0);
-    expect(isAlive(sidecar.pid ?? 0)).toBe(false);
+    expect(isRunning(sidecar.pid ?? 0)).toBe(false);
     expect(await readdir(stopping.folder)).toEqual([]);
     await stopping.dispose();
   });
@@ -127,7 +119,7 @@ describe("a server that ends", () => {
     killed.kill("SIGKILL");
     await answer;
     const expectDead = () => {
-      expect(isAlive(sidecar.pid ?? 0)).toBe(false);
+      expect(isRunning(sidecar.pid ?? 0)).toBe(false);
     };
     await vi.waitFor(expectDead, { timeout: 2_000 });
     await killed.dispose();

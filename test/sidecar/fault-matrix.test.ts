@@ -8,7 +8,8 @@ import { createLogger } from "../../src/log.js";
 import type { SupervisionLimits } from "../../src/sidecar/options.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import type { TaskImage } from "../../src/sidecar/task.js";
-import { CONFIG, isAlive, PATIENCE, PYTHON, ROOT, waitForStatus } from "./support.js";
+import { isRunning } from "../support/processes.js";
+import { CONFIG, PATIENCE, PYTHON, ROOT, waitForStatus } from "./support.js";
 
 const FAULTY_SIDECAR = path.join(ROOT, "test/fixtures/faulty_sidecar.py");
 
@@ -188,7 +189,7 @@ describe.each(MOMENTS)("%s", (moment) => {
       await cell.supervisor.stop({ drainMs: 1_000 });
       expect(readdirSync(cell.folder)).toEqual([]);
       await vi.waitFor(() => {
-        expect([...cell.pids].filter(isAlive)).toEqual([]);
+        expect([...cell.pids].filter(isRunning)).toEqual([]);
       }, PATIENCE);
     } finally {
       await cell.dispose();

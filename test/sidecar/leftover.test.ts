@@ -5,7 +5,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { endLeftover, recordSidecar } from "../../src/sidecar/leftover.js";
 import { readPidNamespace } from "../../src/sidecar/proc.js";
 import { createRunFolder, sweepRunFolders } from "../../src/sidecar/run-folder.js";
-import { expectGone, isAlive, makeFolder } from "./support.js";
+import { isRunning } from "../support/processes.js";
+import { expectGone, makeFolder } from "./support.js";
 
 /** A pid that no process has: over the highest that Linux gives. */
 const NO_PID = 2 ** 22 + 1;
@@ -61,7 +62,7 @@ test.each([
   await sweepRunFolders(parent, (one) => ended.push(one));
 
   expect(ended).toEqual([]);
-  expect(isAlive(pid)).toBe(true);
+  expect(isRunning(pid)).toBe(true);
   expect(readdirSync(parent)).toEqual([]);
 });
 
@@ -71,7 +72,7 @@ test("a process stays alive whose record says too little", async () => {
   writeFileSync(path.join(folder, "sidecar.json"), JSON.stringify({ pid }));
 
   expect(await endLeftover(folder)).toBeNull();
-  expect(isAlive(pid)).toBe(true);
+  expect(isRunning(pid)).toBe(true);
 });
 
 test("the sidecar of a server that lives stays alive", async () => {
@@ -81,5 +82,5 @@ test("the sidecar of a server that lives stays alive", async () => {
   recordSidecar(folder, pid, ARGS);
 
   expect(await sweepRunFolders(parent)).toBe(0);
-  expect(isAlive(pid)).toBe(true);
+  expect(isRunning(pid)).toBe(true);
 });

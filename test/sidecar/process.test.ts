@@ -2,7 +2,8 @@ import path from "node:path";
 import { Worker } from "node:worker_threads";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SidecarProcess } from "../../src/sidecar/process.js";
-import { expectGone, isAlive, PATIENCE, ROOT } from "./support.js";
+import { isRunning } from "../support/processes.js";
+import { expectGone, PATIENCE, ROOT } from "./support.js";
 
 /** Runs a program of a few words in Node. */
 function start(program: string, command = process.execPath) {
@@ -89,7 +90,7 @@ describe("a sidecar process", () => {
     const { child, lines } = start(program);
     await expect.poll(() => lines, PATIENCE).toContain("up");
 
-    expect(isAlive(child.pid ?? 0)).toBe(true);
+    expect(isRunning(child.pid ?? 0)).toBe(true);
     expect(await child.terminate(60_000)).toEqual({ kind: "killed", signal: "SIGTERM" });
   });
 

@@ -12,6 +12,7 @@ import type {
 import type { SidecarState, SidecarStatus } from "../../src/sidecar/status.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import type { Task, TaskImage } from "../../src/sidecar/task.js";
+import { isRunning } from "../support/processes.js";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const PYTHON = path.join(ROOT, ".venv/bin/python");
@@ -155,19 +156,9 @@ export function makeFolder(): string {
   return folder;
 }
 
-/** Whether a process runs; one that has ended and waits to be collected does not. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 export async function expectGone(pid: number | null, timeout = PATIENCE.timeout): Promise<void> {
   expect(pid).not.toBeNull();
-  await expect.poll(() => isAlive(pid ?? 0), { ...PATIENCE, timeout }).toBe(false);
+  await expect.poll(() => isRunning(pid ?? 0), { ...PATIENCE, timeout }).toBe(false);
 }
 
 /** Nothing of the supervisor is left: no process, no socket, no folder. */
