@@ -82,7 +82,9 @@ async function isStale(folder: string): Promise<boolean> {
     if (owner === null) return (await isBare(folder)) && Date.now() - mtimeMs > UNOWNED_LIMIT_MS;
     // A server in another container has pids of its own; nothing can be said about it from here.
     if (owner.pidNamespace !== readPidNamespace()) return false;
-    return !isAlive(owner.pid) || (readProcess(owner.pid)?.startTime ?? null) !== owner.startTime;
+    const facts = readProcess(owner.pid);
+    if (facts?.isZombie === true) return true;
+    return !isAlive(owner.pid) || (facts?.startTime ?? null) !== owner.startTime;
   } catch {
     // It went away meanwhile: another server swept it.
     return false;

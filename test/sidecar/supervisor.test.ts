@@ -17,7 +17,7 @@ describe("a sidecar that works", () => {
     expect([...image.rgb.slice(0, 6)]).toEqual([1, 2, 3, 1, 2, 3]);
     expect(image.rgb.length).toBe(8 * 4 * 3);
     expect(states).toEqual(["starting", "loading", "ready"]);
-    expect(lines.some((line) => line.includes("fake sidecar for Nano"))).toBe(true);
+    await expect.poll(() => lines.join(""), PATIENCE).toContain("fake sidecar for Nano");
   });
 
   test("tells its status", async () => {
