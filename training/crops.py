@@ -36,8 +36,8 @@ def cut_thing(picture: Pixels, ground: UInt8[np.ndarray, "3"]) -> Crop:
     side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     top = (rows[0] + rows[-1] + 1 - side) // 2
     left = (columns[0] + columns[-1] + 1 - side) // 2
-    padded = np.pad(picture, ((side, side), (side, side), (0, 0)), mode="constant")
-    padded[...] = ground
+    height, width, _ = picture.shape
+    padded = np.full((height + 2 * side, width + 2 * side, 3), ground, dtype=np.uint8)
     padded[side:-side, side:-side] = picture
     square = padded[top + side : top + 2 * side, left + side : left + 2 * side]
     small = Image.fromarray(square).resize((CROP_SIDE, CROP_SIDE), Image.Resampling.BILINEAR)

@@ -5,20 +5,19 @@ fixed, so this is classification: of a place's distances to all codes, the one t
 Run again to go on where it stopped.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from sidecar.config import VQGANConfig
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from training.codebook import Codebook
 from training.fast_math import cross_entropy
-from training.optimizer import Clock, Curve, Params, Run, apply_scaled, build_optimizer, rate_scale
+from training.loop import Schedule, step_parser, train_on
+from training.optimizer import Params, Run, apply_scaled, build_optimizer
 from training.paths import work_file
 from training.shapes import GRID
 from training.vqgan import WINDOW, PictureSource, Pixels, Tokens, vqgan_json
@@ -62,43 +61,28 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
     params: Params = module.init(jax.random.key(SEED), picture)["params"]
     params = {name: value for name, value in params.items() if name != "quantize"}
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
-    run = Run(params, optimizer.init(params), 0, 0.0, Curve(("loss", "agreement", "minutes")))
-    if path.exists():
-        run = Run.load(path)
+    run = Run.resume(path, params, optimizer.init(params), ("loss", "agreement"))
     update = make_step(module, optimizer, jnp.asarray(codebook.embedding()))
     source = PictureSource(codebook, SEED + run.step)
-    clock = Clock(run.seconds)
-    recent: list[tuple[float, float]] = []
-    while run.step < steps:
+
+    def advance(scale: float) -> tuple[jax.Array, jax.Array]:
         tokens, pixels = source.batch(batch, GRID if run.step >= whole_from else WINDOW)
-        scale = rate_scale(run.step, steps, WARM_UP, DECAY_SHARE)
         run.params, run.optimizer_state, value, agreement = update(
             run.params, run.optimizer_state, tokens, pixels, scale
         )
-        run.step += 1
-        recent.append((float(value), float(agreement)))
-        if run.step % 20 == 0 or run.step == steps:
-            run.seconds = clock.seconds()
-            mean, share = np.mean(recent, axis=0)
-            values = {
-                "loss": float(mean),
-                "agreement": float(share),
-                "minutes": run.seconds / 60,
-            }
-            print(run.curve.add(run.step, values), flush=True)
-            recent.clear()
-        if run.step % 50 == 0 or run.step == steps:
-            run.save(path)
+        return value, agreement
+
+    def describe(means: list[float]) -> dict[str, float]:
+        loss, agreement = means
+        return {"loss": loss, "agreement": agreement}
+
+    train_on(run, path, Schedule(steps, WARM_UP, DECAY_SHARE), advance, describe)
 
 
 def main() -> None:
     """Parse the step's options and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser = step_parser(__doc__, steps=1200, batch=4)
     parser.add_argument("--whole-from", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=2e-3)
     options = parser.parse_args()
     train(options.steps, options.whole_from, options.batch, options.muon_rate, options.adam_rate)
 

@@ -114,6 +114,15 @@ class Run:
         self.curve.save(path)
 
     @classmethod
+    def resume(
+        cls, path: Path, params: Params, optimizer_state: optax.OptState, columns: tuple[str, ...]
+    ) -> "Run":
+        """The state in `path`; where there is none, a new one."""
+        if path.exists():
+            return cls.load(path)
+        return cls(params, optimizer_state, 0, 0.0, Curve((*columns, "minutes")))
+
+    @classmethod
     def load(cls, path: Path) -> "Run":
         """Read a state this program wrote."""
         state, step, seconds, curve = pickle.loads(path.read_bytes())

@@ -5,7 +5,6 @@ caption in ten is empty (the tokenizer on "", the input of the unconditional pas
 again to go on where it stopped.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -22,16 +21,8 @@ from sidecar.model.dallebart import DalleBart
 from training.captions import ExampleSource
 from training.codebook import Codebook
 from training.fast_math import cross_entropy, fast_math
-from training.optimizer import (
-    Clock,
-    Curve,
-    Params,
-    Run,
-    apply_scaled,
-    build_optimizer,
-    count_parameters,
-    rate_scale,
-)
+from training.loop import Schedule, step_parser, train_on
+from training.optimizer import Params, Run, apply_scaled, build_optimizer, count_parameters
 from training.paths import work_file
 from training.shapes import GRID
 from training.tokenizer import as_normalized, tokenizer_folder
@@ -264,40 +255,27 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
     source = BatchSource(codebook, tokenizer, SEED)
     params = initial_params(module, codebook, source.batch(1))
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
-    run = Run(params, optimizer.init(params), 0, 0.0, Curve((*Losses._fields, "minutes")))
-    if path.exists():
-        run = Run.load(path)
+    run = Run.resume(path, params, optimizer.init(params), Losses._fields)
     source = BatchSource(codebook, tokenizer, SEED + 1 + run.step)
     update = make_step(module, optimizer)
     print(f"{count_parameters(params)} parameters, from step {run.step} to {steps}", flush=True)
-    clock = Clock(run.seconds)
-    recent: list[Losses] = []
-    while run.step < steps:
+
+    def advance(scale: float) -> Losses:
         batch = source.batch(batch_size)
-        scale = rate_scale(run.step, steps, WARM_UP, DECAY_SHARE)
         run.params, run.optimizer_state, losses = update(
             run.params, run.optimizer_state, batch, scale
         )
-        run.step += 1
-        recent.append(jax.device_get(losses))
-        if run.step % 20 == 0 or run.step == steps:
-            run.seconds = clock.seconds()
-            means = np.mean(recent, axis=0).tolist()
-            values = dict(zip(Losses._fields, means, strict=True)) | {"minutes": run.seconds / 60}
-            print(run.curve.add(run.step, values), flush=True)
-            recent.clear()
-        if run.step % 50 == 0 or run.step == steps:
-            run.save(path)
+        return losses
+
+    def describe(means: list[float]) -> dict[str, float]:
+        return dict(zip(Losses._fields, means, strict=True))
+
+    train_on(run, path, Schedule(steps, WARM_UP, DECAY_SHARE), advance, describe)
 
 
 def main() -> None:
     """Parse the step's options and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch", type=int, default=BATCH)
-    parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=2e-3)
-    options = parser.parse_args()
+    options = step_parser(__doc__, steps=2000, batch=BATCH).parse_args()
     train(options.steps, options.batch, options.muon_rate, options.adam_rate)
 
 

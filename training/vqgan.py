@@ -5,7 +5,6 @@ differences (edges). Most steps see windows of 8x8 tokens, four times cheaper; t
 Run again to go on where it stopped.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
@@ -19,7 +18,8 @@ from sidecar.config import VQGANConfig
 from sidecar.model.vqgan import VQGANDecoder
 from training.captions import ExampleSource
 from training.codebook import EMBED_DIM, Codebook
-from training.optimizer import Clock, Curve, Params, Run, apply_scaled, build_optimizer, rate_scale
+from training.loop import Schedule, step_parser, train_on
+from training.optimizer import Params, Run, apply_scaled, build_optimizer
 from training.paths import work_file
 from training.scenes import draw
 from training.shapes import GRID, PATCH, SIDE
@@ -143,41 +143,28 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
     params = initial_params(module, codebook)
     trained = {name: value for name, value in params.items() if name != "quantize"}
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
-    run = Run(params, optimizer.init(trained), 0, 0.0, Curve(("loss", "psnr", "minutes")))
-    if path.exists():
-        run = Run.load(path)
+    run = Run.resume(path, params, optimizer.init(trained), ("loss", "psnr"))
     update = make_step(module, optimizer)
     source = PictureSource(codebook, SEED + run.step)
-    clock = Clock(run.seconds)
-    losses: list[tuple[float, float]] = []
-    while run.step < steps:
-        window = GRID if run.step >= whole_from else WINDOW
-        tokens, pixels = source.batch(batch, window)
-        scale = rate_scale(run.step, steps, WARM_UP, DECAY_SHARE)
+
+    def advance(scale: float) -> tuple[jax.Array, jax.Array]:
+        tokens, pixels = source.batch(batch, GRID if run.step >= whole_from else WINDOW)
         run.params, run.optimizer_state, loss, squared = update(
             run.params, run.optimizer_state, tokens, pixels, scale
         )
-        run.step += 1
-        losses.append((float(loss), float(squared)))
-        if run.step % 20 == 0 or run.step == steps:
-            run.seconds = clock.seconds()
-            mean, error = np.mean(losses, axis=0)
-            psnr = float(-10 * np.log10(error))
-            values = {"loss": float(mean), "psnr": psnr, "minutes": run.seconds / 60}
-            print(run.curve.add(run.step, values), flush=True)
-            losses.clear()
-        if run.step % 50 == 0 or run.step == steps:
-            run.save(path)
+        return loss, squared
+
+    def describe(means: list[float]) -> dict[str, float]:
+        loss, error = means
+        return {"loss": loss, "psnr": float(-10 * np.log10(error))}
+
+    train_on(run, path, Schedule(steps, WARM_UP, DECAY_SHARE), advance, describe)
 
 
 def main() -> None:
     """Parse the step's options and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=800)
+    parser = step_parser(__doc__, steps=800, batch=4)
     parser.add_argument("--whole-from", type=int, default=600)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=2e-3)
     options = parser.parse_args()
     train(options.steps, options.whole_from, options.batch, options.muon_rate, options.adam_rate)
 

@@ -140,21 +140,8 @@ def sinkhorn_weights(
     return jnp.exp(scores)
 
 
-class FeedForward(nn.Module):
-    """Norm, activation(up), norm, down: the gated feed-forward without its gate."""
-
-    d_model: int
-    ffn_dim: int
-    make_dense: Callable[[int], nn.Module]
-    make_norm: Callable[[NormPlace], nn.Module]
-    activation: Callable[[Array], Array]
-
-    def setup(self) -> None:
-        self.norm = self.make_norm("before feed-forward")
-        self.up = self.make_dense(self.ffn_dim)
-        self.inner_norm = self.make_norm("inside feed-forward")
-        self.down = self.make_dense(self.d_model)
-        self.outer_norm = self.make_norm("after feed-forward")
+class FeedForward(GatedFeedForward):
+    """Norm, activation(up), norm, down: its gate is never called and so has no parameters."""
 
     def __call__(self, x: Float[Array, "B Q D"]) -> Float[Array, "B Q D"]:
         hidden = self.inner_norm(self.activation(self.up(self.norm(x))))

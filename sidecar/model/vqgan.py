@@ -71,8 +71,19 @@ class Upsample(nn.Module):
         return nn.Conv(x.shape[-1], (3, 3), name="conv")(x.repeat(2, axis=1).repeat(2, axis=2))
 
 
+def level_blocks(
+    x: Float[Array, "B H W C"], channels: int, blocks: int, attention: bool
+) -> Float[Array, "B H W D"]:
+    """The blocks of one resolution, as modules of whoever calls: each followed by attention where wanted."""
+    for index in range(blocks):
+        x = ResnetBlock(channels, name=f"block_{index}")(x)
+        if attention:
+            x = SpatialAttention(name=f"attn_{index}")(x)
+    return x
+
+
 class UpLevel(nn.Module):
-    """One resolution: its blocks (each followed by attention where the config asks), then upsampling."""
+    """One resolution: its blocks, then upsampling."""
 
     channels: int
     blocks: int
@@ -81,10 +92,7 @@ class UpLevel(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B I J D"]:
-        for index in range(self.blocks):
-            x = ResnetBlock(self.channels, name=f"block_{index}")(x)
-            if self.attention:
-                x = SpatialAttention(name=f"attn_{index}")(x)
+        x = level_blocks(x, self.channels, self.blocks, self.attention)
         return Upsample(name="upsample")(x) if self.upsample else x
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from sidecar.config import VQGANConfig
-from sidecar.model.vqgan import Codebook, GroupNorm, Middle, ResnetBlock, SpatialAttention
+from sidecar.model.vqgan import Codebook, GroupNorm, Middle, level_blocks
 
 
 class Downsample(nn.Module):
@@ -22,7 +22,7 @@ class Downsample(nn.Module):
 
 
 class DownLevel(nn.Module):
-    """One resolution: its blocks (each followed by attention where the config asks), then downsampling."""
+    """One resolution: its blocks, then downsampling."""
 
     channels: int
     blocks: int
@@ -31,10 +31,7 @@ class DownLevel(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B I J D"]:
-        for index in range(self.blocks):
-            x = ResnetBlock(self.channels, name=f"block_{index}")(x)
-            if self.attention:
-                x = SpatialAttention(name=f"attn_{index}")(x)
+        x = level_blocks(x, self.channels, self.blocks, self.attention)
         return Downsample(name="downsample")(x) if self.downsample else x
 
 

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as waitMs } from "node:timers/promises";
 import { z } from "zod";
-import { readArguments, readProcess } from "./proc.js";
+import { readArguments, readProcess, readStartTime } from "./proc.js";
 
 const RECORD_FILE = "sidecar.json";
 /** How long a killed process may take to be gone; then it hangs in the kernel, and waiting is no use. */
@@ -22,9 +22,9 @@ type Record = z.infer<typeof recordSchema>;
  * after this one was killed. Without /proc nothing is written, and nothing will be ended.
  */
 export function recordSidecar(folder: string, pid: number, args: readonly string[]): void {
-  const facts = readProcess(pid);
-  if (facts === null) return;
-  const record: Record = { pid, startTime: facts.startTime, args: [...args] };
+  const startTime = readStartTime(pid);
+  if (startTime === null) return;
+  const record: Record = { pid, startTime, args: [...args] };
   try {
     writeFileSync(path.join(folder, RECORD_FILE), JSON.stringify(record), { mode: 0o600 });
   } catch {
@@ -63,8 +63,7 @@ function readRecord(folder: string): Record | null {
 }
 
 function isRunning({ pid, startTime, args }: Record): boolean {
-  const facts = readProcess(pid);
-  if (facts === null || facts.isZombie || facts.startTime !== startTime) return false;
+  if (readStartTime(pid) !== startTime) return false;
   const end = readArguments(pid).slice(-args.length);
   return end.length === args.length && end.every((arg, index) => arg === args[index]);
 }

@@ -24,6 +24,12 @@ export function readProcess(pid: number): ProcessFacts | null {
   }
 }
 
+/** When a process started that still runs; null when there is none, or the system has no /proc. */
+export function readStartTime(pid: number): string | null {
+  const facts = readProcess(pid);
+  return facts === null || facts.isZombie ? null : facts.startTime;
+}
+
 /** The arguments of a process, its program first; empty when it cannot be asked. */
 export function readArguments(pid: number): readonly string[] {
   try {

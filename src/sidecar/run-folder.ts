@@ -4,7 +4,7 @@ import os from "node:os";
 import path from "node:path";
 import { z } from "zod";
 import { endLeftover } from "./leftover.js";
-import { readPidNamespace, readProcess } from "./proc.js";
+import { readPidNamespace, readStartTime } from "./proc.js";
 
 const PREFIX = "dalle-run-";
 const OWNER_FILE = "owner.json";
@@ -39,7 +39,7 @@ export async function createRunFolder(
   await sweepRunFolders(parent, onEnded);
   const folder = await mkdtemp(path.join(parent, PREFIX));
   const { pid } = process;
-  const startTime = readProcess(pid)?.startTime ?? null;
+  const startTime = readStartTime(pid);
   const owner = { pid, startTime, pidNamespace: readPidNamespace() };
   await writeFile(path.join(folder, OWNER_FILE), JSON.stringify(owner), { mode: 0o600 });
   return {
@@ -82,9 +82,7 @@ async function isStale(folder: string): Promise<boolean> {
     if (owner === null) return (await isBare(folder)) && Date.now() - mtimeMs > UNOWNED_LIMIT_MS;
     // A server in another container has pids of its own; nothing can be said about it from here.
     if (owner.pidNamespace !== readPidNamespace()) return false;
-    const facts = readProcess(owner.pid);
-    if (facts?.isZombie === true) return true;
-    return !isAlive(owner.pid) || (facts?.startTime ?? null) !== owner.startTime;
+    return !isAlive(owner.pid) || readStartTime(owner.pid) !== owner.startTime;
   } catch {
     // It went away meanwhile: another server swept it.
     return false;

@@ -26,6 +26,14 @@ FETCHED = {
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
+def size_of(path):
+    """Bytes of a file; none when it goes between being listed and being asked."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class Hub:
     """A running fake_hub.py and what it was asked."""
 
@@ -65,6 +73,7 @@ class Machine:
         (self.files / MODEL).symlink_to(upstream / "models" / "mini-scan")
         (self.files / VQGAN).symlink_to(upstream / "vqgan")
         self.hubs = []
+        self.pulls = []
 
     def start_hub(self, **faults):
         """A hub whose faults are keyed model, vqgan, weights (of the model) or config."""
@@ -80,7 +89,7 @@ class Machine:
 
     def start_pull(self, hub, *, model=f"hf:{MODEL}", vqgan=f"hf:{VQGAN}", **env):
         inherited = {name: value for name, value in os.environ.items() if name not in PROXIES}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "sidecar.hub.pull", "--model", model, "--vqgan", vqgan],
             cwd=self.repo_root,
             env={**inherited, "HF_ENDPOINT": hub.url, "HF_HOME": str(self.home), **env},
@@ -88,6 +97,8 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.pulls.append(process)
+        return process
 
     def pull(self, hub, **options):
         """Run a pull to its end: exit code, folders, log."""
@@ -100,12 +111,20 @@ class Machine:
         return self.home / "hub" / f"models--{MODEL.replace('/', '--')}"
 
     def incomplete_bytes(self):
-        return sum(path.stat().st_size for path in self.model_cache.glob("blobs/*.incomplete"))
+        return sum(size_of(path) for path in self.model_cache.glob("blobs/*.incomplete"))
 
     def until_incomplete(self, size):
         """Wait until so many bytes of a file are here that is not whole."""
         while self.incomplete_bytes() < size:
             time.sleep(0.02)
+
+    def stop(self):
+        """Leave no process and no pipe behind, whatever became of the test."""
+        for process in self.pulls:
+            process.kill()
+            process.communicate()
+        for hub in self.hubs:
+            hub.stop()
 
     def assert_model_is_whole(self):
         source, folder = self.files / MODEL, self.model_cache / "snapshots" / COMMIT
@@ -119,8 +138,7 @@ class Machine:
 def machine(repo_root, upstream, tmp_path):
     machine = Machine(repo_root, upstream, tmp_path)
     yield machine
-    for hub in machine.hubs:
-        hub.stop()
+    machine.stop()
 
 
 def test_a_first_pull_brings_everything_but_the_word_list(machine):

@@ -1,0 +1,64 @@
+"""The loop that the three training steps share, and its options."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from training.optimizer import Clock, Run, rate_scale
+
+REPORT_EVERY, SAVE_EVERY = 20, 50
+
+
+class Schedule(NamedTuple):
+    """How far to train, and the rates on the way; see `rate_scale`."""
+
+    steps: int
+    warm_up: int
+    decay_share: float
+
+
+def train_on(
+    run: Run,
+    path: Path,
+    schedule: Schedule,
+    advance: Callable[[float], tuple[jax.Array, ...]],
+    describe: Callable[[list[float]], Mapping[str, float]],
+) -> None:
+    """Train `run` up to the last step, with progress lines, a curve, and its state saved in `path`.
+
+    Args:
+        advance: makes one update of `run` with a share of the full rates; returns what is averaged between reports.
+        describe: the columns of the curve, but for the minutes, from those averages.
+    """
+    clock = Clock(run.seconds)
+    recent: list[tuple[float, ...]] = []
+    while run.step < schedule.steps:
+        scale = rate_scale(run.step, schedule.steps, schedule.warm_up, schedule.decay_share)
+        measured = jax.device_get(advance(scale))
+        run.step += 1
+        recent.append(tuple(float(value) for value in measured))
+        is_last = run.step == schedule.steps
+        if run.step % REPORT_EVERY == 0 or is_last:
+            run.seconds = clock.seconds()
+            means = np.mean(recent, axis=0).tolist()
+            print(
+                run.curve.add(run.step, {**describe(means), "minutes": run.seconds / 60}),
+                flush=True,
+            )
+            recent.clear()
+        if run.step % SAVE_EVERY == 0 or is_last:
+            run.save(path)
+
+
+def step_parser(description: str | None, steps: int, batch: int) -> argparse.ArgumentParser:
+    """The options of a training step, with its own defaults."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--muon-rate", type=float, default=0.02)
+    parser.add_argument("--adam-rate", type=float, default=2e-3)
+    return parser
