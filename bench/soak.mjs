@@ -5,6 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { runRound } from "./soak/round.mjs";
 import { FAULTS } from "./soak/schedule.mjs";
@@ -15,6 +16,20 @@ const HELP = `npm run soak -- [options] [-- flags of the server]
   --faults LIST    all, none, or some of: ${FAULTS.join(", ")}
   --sidecar NAME   fake (unless given) or nano: the real sidecar with the embedded checkpoint
   --busy N         so many processes beside it that only use the processor; 0 unless given
+  --compiling N    so many processes beside it that compile with JAX all the time; 0 unless given
+`;
+const PYTHON = fileURLToPath(new URL("../.venv/bin/python", import.meta.url));
+/** A function that is new each time, so that nothing is found in a cache. */
+const COMPILING = `
+import jax, jax.numpy as jnp
+number = 0
+while True:
+    number += 1
+    def layers(x):
+        for step in range(60):
+            x = jnp.tanh(x @ x.T + number + step) @ x
+        return x
+    jax.jit(layers)(jnp.ones((32, 32))).block_until_ready()
 `;
 const MIB = 2 ** 20;
 const WARM_UP_SHARE = 0.2;
@@ -28,6 +43,7 @@ const { values, positionals } = parseArgs({
     faults: { type: "string", default: "all" },
     sidecar: { type: "string", default: "fake" },
     busy: { type: "string", default: "0" },
+    compiling: { type: "string", default: "0" },
     help: { type: "boolean", default: false },
   },
 });
@@ -41,9 +57,10 @@ const sidecar = values.sidecar === "nano" ? "nano" : "fake";
 const roundMs = (Number(values.minutes) * 60_000) / 2;
 
 print(`seed ${seed}, ${values.minutes} minutes, sidecar ${sidecar}, faults: ${values.faults}`);
-const spinners = Array.from({ length: Number(values.busy) }, () =>
-  spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" }),
-);
+const neighbours = [
+  ...startNeighbours(Number(values.busy), process.execPath, ["-e", "for (;;);"]),
+  ...startNeighbours(Number(values.compiling), PYTHON, ["-c", COMPILING]),
+];
 let problemCount = 0;
 try {
   // Without saving a caller who leaves ends the request, with it the images are still wanted.
@@ -64,10 +81,19 @@ try {
     problemCount += report.problems.length;
   }
 } finally {
-  for (const spinner of spinners) spinner.kill("SIGKILL");
+  for (const neighbour of neighbours) neighbour.kill("SIGKILL");
 }
 print(problemCount === 0 ? "everything held" : `${problemCount} problems with seed ${seed}`);
 process.exitCode = problemCount === 0 ? 0 : 1;
+
+/**
+ * @param {number} count
+ * @param {string} program
+ * @param {readonly string[]} args
+ */
+function startNeighbours(count, program, args) {
+  return Array.from({ length: count }, () => spawn(program, args, { stdio: "ignore" }));
+}
 
 /** @param {import("./soak/round.mjs").RoundReport} report */
 function printReport({ options, load, spawns, warm, end, savedImages, problems }) {

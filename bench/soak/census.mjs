@@ -6,7 +6,8 @@ import { setTimeout as waitMs } from "node:timers/promises";
 import { readResidentBytes } from "../lib/server.mjs";
 import { untilHealth } from "./server.mjs";
 
-const READING_GAP_MS = 500;
+/** V8 gives what it holds free back some seconds after the last work, up to 30 MiB: waited for. */
+const READING_GAP_MS = 2_000;
 /** So many readings in a row that differ by less than this share are a steady state. */
 const STEADY_READINGS = 5;
 const STEADY_SHARE = 0.005;

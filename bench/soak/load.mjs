@@ -2,6 +2,7 @@
 import { setTimeout as waitMs } from "node:timers/promises";
 import { call } from "./caller.mjs";
 import { createOperator, inflict } from "./faults.mjs";
+import { listMendedTimes } from "./schedule.mjs";
 
 const PROBE_GAP_MS = 1_000;
 const OPERATOR_GAP_MS = 500;
@@ -41,6 +42,8 @@ export async function runLoad(server, schedule, name, isColoured) {
   const load = { outcomes: [], faults: [], probes: 0, readyProbes: 0, problems: [] };
   /** @type {number[]} */
   const faultTimes = [];
+  /** @type {number[]} */
+  const readyTimes = [];
   const untilMs = (/** @type {number} */ atMs) => waitMs(Math.max(0, atMs - elapsedMs()));
   const isOver = () => elapsedMs() > schedule.durationMs;
 
@@ -70,6 +73,7 @@ export async function runLoad(server, schedule, name, isColoured) {
       load.probes += 1;
       if (ok) {
         load.readyProbes += 1;
+        readyTimes.push(askedMs);
         const planned = { ...PROBE, prompt: `${name} probe ${load.probes}`, seed: load.probes };
         const outcome = await call(server.url, planned, isColoured);
         load.outcomes.push(outcome);
@@ -84,6 +88,11 @@ export async function runLoad(server, schedule, name, isColoured) {
     }
   };
   await Promise.all([request(), inflictAll(), probe()]);
+  for (const [fromMs, endMs] of listMendedTimes(schedule.durationMs)) {
+    if (readyTimes.some((atMs) => atMs > fromMs && atMs < endMs)) continue;
+    const seconds = `${fromMs / 1000} to ${endMs / 1000} s`;
+    load.problems.push(`${name}: not ready from ${seconds}, though nothing had gone wrong of late`);
+  }
   return load;
 }
 

@@ -61,6 +61,8 @@ export const PACES = {
 export const CYCLE_MS = 40_000;
 const QUIET_SHARE = 0.35;
 const BURST_REQUESTS = 25;
+/** What is left of a quiet time when whatever went wrong before it has to be mended. */
+const MENDED_MS = 4_000;
 
 /**
  * @param {object} options
@@ -155,4 +157,16 @@ function planFaults(random, durationMs, pace, names) {
 function isQuiet(atMs, durationMs) {
   const cycleMs = Math.min(CYCLE_MS, durationMs);
   return atMs % cycleMs > (1 - QUIET_SHARE) * cycleMs;
+}
+
+/**
+ * The times in a schedule at whose end the server must have been ready, from and until.
+ *
+ * @param {number} durationMs
+ * @returns {readonly (readonly [number, number])[]}
+ */
+export function listMendedTimes(durationMs) {
+  const count = Math.floor(durationMs / CYCLE_MS);
+  const ends = Array.from({ length: count }, (_, index) => (index + 1) * CYCLE_MS);
+  return ends.map((endMs) => [endMs - MENDED_MS, endMs]);
 }
