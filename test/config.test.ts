@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -11,8 +11,6 @@ import { containing } from "./support/matchers.js";
 type Env = Record<string, string | undefined>;
 
 const WEIGHTS = "flax_model.msgpack";
-const SHARDS = ["flax_model-00001-of-00002.msgpack", "flax_model-00002-of-00002.msgpack"] as const;
-const REST = ["config.json", "tokenizer.json"];
 const MINI_ADDRESS = "hf:dalle-mini/dalle-mini@c8e67bc58edda0333009fa358752ca2dca56bc40";
 const VQGAN = "dalle-mini/vqgan_imagenet_f16_16384";
 const VQGAN_COMMIT = "e93a26e7707683d349bf5d5c41c5b0ef69b677a9";
@@ -63,17 +61,6 @@ async function addSnapshot(
   await mkdir(folder, { recursive: true });
   for (const file of files) await writeFile(path.join(folder, file), "");
   return folder;
-}
-
-/** Weights of 260 MB in two files with holes. */
-async function addShards(folder: string): Promise<void> {
-  const places = { "lm_head/kernel": SHARDS[1], "model/encoder/final_ln/bias": SHARDS[0] };
-  const index = path.join(folder, "flax_model.msgpack.index.json");
-  await writeFile(index, JSON.stringify({ weight_map: places }));
-  for (const name of SHARDS) {
-    await writeFile(path.join(folder, name), "");
-    await truncate(path.join(folder, name), 130_000_000);
-  }
 }
 
 describe("defaults", () => {
@@ -264,16 +251,6 @@ describe("the model", () => {
     expect(read([]).modelVersion).toBe("Nano");
   });
 
-  test("is Mini when its weights are shards, and all that the index names are here", async () => {
-    const cache = path.join(root, "home/.cache/huggingface/hub");
-    const vqgan = await addSnapshot(cache, VQGAN);
-    const checkpoint = await addSnapshot(cache, "dalle-mini/dalle-mini", { files: REST });
-    await addShards(checkpoint);
-    expect(read([])).toMatchObject({ modelVersion: "Mini", checkpoint, vqgan });
-    await rm(path.join(checkpoint, SHARDS[1]));
-    expect(read([]).modelVersion).toBe("Nano");
-  });
-
   test("is of the checked commit when the cache has several", async () => {
     const cache = path.join(root, "home/.cache/huggingface/hub");
     const vqgan = await addSnapshot(cache, VQGAN, { commit: VQGAN_COMMIT });
@@ -377,17 +354,6 @@ describe("sub-commands", () => {
         "not here (dalle-mini/dalle-mega)",
       ],
     ]);
-  });
-});
-
-describe("the list of models", () => {
-  test("has the size of all shards of a model", async () => {
-    const hub = path.join(root, "home/.cache/huggingface/hub");
-    const mini = await addSnapshot(hub, "dalle-mini/dalle-mini", { files: REST });
-    await addShards(mini);
-    await addSnapshot(hub, VQGAN);
-    const command = run(["models"]);
-    expect(command.action === "print" ? command.text : "").toContain(`${mini} (0.3 GB)`);
   });
 });
 

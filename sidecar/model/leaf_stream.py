@@ -132,7 +132,7 @@ class _Piece:
 
     def __init__(self) -> None:
         self.memory = bytearray(PIECE_BYTES)
-        self.hashed: Future[None] | None = None
+        self.hashed: Future[blake3] | None = None
 
 
 def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
