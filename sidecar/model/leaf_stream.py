@@ -31,8 +31,8 @@ _EXPONENT = {
 class LeafStream:
     """Reads arrays in the order of the files; one pass checks, casts and hashes.
 
-    Holds a few small pieces of a file at a time. A second thread hashes them while the first makes the
-    arrays.
+    Holds a few small pieces of a file at a time. A second thread hashes and checks them while the first
+    makes the arrays, so what is wrong with a piece is known a few pieces later, and at `finish` at the latest.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -41,7 +41,7 @@ class LeafStream:
 
     def __enter__(self) -> "LeafStream":
         self._open(next(self._files))
-        self._hasher = ThreadPoolExecutor(1)
+        self._examiner = ThreadPoolExecutor(1)
         self._pieces = deque(_Piece() for _ in range(PIECES))
         return self
 
@@ -51,7 +51,7 @@ class LeafStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._hasher.shutdown()
+        self._examiner.shutdown()
         self._file.close()
 
     def read(
@@ -60,7 +60,8 @@ class LeafStream:
         """The leaf as `dtype`, cut along its first axis into arrays of `shape`; uncut if that is its own.
 
         Raises:
-            CheckpointError: NaN or infinity, or a file is shorter than when it was indexed.
+            CheckpointError: NaN or infinity, here or just before, or a file is shorter than when it was
+                indexed.
         """
         numbers = self._read_numbers(name, leaf, math.prod(shape))
         for _ in range(1 if leaf.shape == shape else leaf.shape[0]):
@@ -73,12 +74,17 @@ class LeafStream:
             yield part
 
     def finish(self) -> str:
-        """Hash the rest of the files; the BLAKE3 of all their bytes, one file after the other, in hex."""
+        """Hash the rest of the files; the BLAKE3 of all their bytes, one file after the other, in hex.
+
+        Raises:
+            CheckpointError: NaN or infinity in the last pieces, or a file was cut short.
+        """
         self._pass_to_end()
         for path in self._files:
             self._go_on_with(path)
             self._pass_to_end()
-        self._hasher.shutdown()
+        for piece in self._pieces:
+            piece.wait()
         return self._digest.hexdigest()
 
     def _read_numbers(self, name: LeafPath, leaf: Leaf, part_size: int) -> Iterator[np.ndarray]:
@@ -91,10 +97,8 @@ class LeafStream:
             self._pass_to(offset)
             while length:
                 size = min(length, left_of_part, PIECE_BYTES)
-                numbers = np.frombuffer(self._read_piece(size), leaf.dtype)
-                if not is_finite(numbers):
-                    raise CheckpointError(f"{self._path}: {'/'.join(name)} holds NaN or infinity")
-                yield numbers
+                bytes_ = self._read_piece(size, (name, leaf))
+                yield np.frombuffer(bytes_, leaf.dtype)
                 length, left_of_part = length - size, left_of_part - size or part_bytes
 
     def _open(self, path: Path) -> None:
@@ -113,18 +117,26 @@ class LeafStream:
         while self._position < offset:
             self._read_piece(min(offset - self._position, PIECE_BYTES))
 
-    def _read_piece(self, size: int) -> memoryview:
-        """The next bytes of the file, good until `PIECES` - 1 more were read."""
+    def _read_piece(self, size: int, of: tuple[LeafPath, Leaf] | None = None) -> memoryview:
+        """The next bytes of the file, of a leaf or none, good until `PIECES` - 1 more were read."""
         piece = self._pieces[0]
         self._pieces.rotate(-1)
-        if piece.hashed is not None:
-            piece.hashed.result()
+        piece.wait()
         bytes_ = memoryview(piece.memory)[:size]
         if self._file.readinto(bytes_) != size:
             raise CheckpointError(f"{self._path}: cut short while it was read")
-        piece.hashed = self._hasher.submit(self._digest.update, bytes_)
+        piece.examined = self._examiner.submit(self._examine, bytes_, of)
         self._position += size
         return bytes_
+
+    def _examine(self, bytes_: memoryview, of: tuple[LeafPath, Leaf] | None) -> None:
+        """In the second thread."""
+        self._digest.update(bytes_)
+        if of is None:
+            return
+        name, leaf = of
+        if not is_finite(np.frombuffer(bytes_, leaf.dtype)):
+            raise CheckpointError(f"{leaf.file}: {'/'.join(name)} holds NaN or infinity")
 
 
 class _Piece:
@@ -132,7 +144,12 @@ class _Piece:
 
     def __init__(self) -> None:
         self.memory = bytearray(PIECE_BYTES)
-        self.hashed: Future[blake3] | None = None
+        self.examined: Future[None] | None = None
+
+    def wait(self) -> None:
+        """Until it is free again; raises what was wrong with its bytes."""
+        if self.examined is not None:
+            self.examined.result()
 
 
 def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -151,7 +168,7 @@ def is_finite(numbers: np.ndarray) -> bool:
 
 
 def cast_into(target: np.ndarray, numbers: np.ndarray) -> None:
-    """Fill `target` with finite numbers, rounding to the nearest, ties to even."""
+    """Fill `target` with numbers, rounding finite ones to the nearest, ties to even."""
     if target.dtype != bfloat16 or numbers.dtype == bfloat16:
         np.copyto(target, numbers, casting="unsafe")
         return
