@@ -5,7 +5,6 @@ or inside the first. It may carry `sampling.json`, its own sampling defaults; th
 have none and get upstream's.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,11 +12,18 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import jax.numpy as jnp
+from blake3 import blake3
 
 from sidecar.config import ModelConfig, SamplingSettings, VQGANConfig
 from sidecar.json_values import ConfigError
-from sidecar.model.msgpack_file import CheckpointError
-from sidecar.model.params import WEIGHTS_FILE, Params, load_dallebart, load_vqgan
+from sidecar.model.params import Params, load_dallebart, load_vqgan
+from sidecar.weight_files import (
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    CheckpointError,
+    find_weight_files,
+    is_shard_name,
+)
 
 Parsed = TypeVar("Parsed")
 
@@ -49,7 +55,7 @@ class CheckpointFolders:
 
 @dataclass(frozen=True)
 class Weights:
-    """Parameters on the device, and one sha256 over the contents of both weight files."""
+    """Parameters on the device, and one BLAKE3 over the contents of all files with weights."""
 
     params: Params
     vqgan_params: Params
@@ -62,7 +68,8 @@ def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolder
     Raises:
         CheckpointNotFoundError: a folder or file is missing.
         ConfigError: a config that cannot be served.
-        CheckpointError: weights of another library, or two configs that do not belong together.
+        CheckpointError: weights of another library, an index of shards that is none, or two configs
+            that do not belong together.
     """
     _refuse_other_files(folder)
     config = _read(folder / "config.json", ModelConfig.from_json)
@@ -80,20 +87,20 @@ def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolder
 
 
 def load_weights(found: CheckpointFolders, dtype: jnp.dtype) -> Weights:
-    """Read both weight files: DalleBart in `dtype`, the VQGAN in float32.
+    """Read the weights of both folders: DalleBart in `dtype`, the VQGAN in float32.
 
     Raises:
         CheckpointError: a file is unreadable, or does not hold what its config says.
     """
     params, digest = load_dallebart(found.folder, found.config, dtype)
     vqgan_params, vqgan_digest = load_vqgan(found.vqgan_folder, found.vqgan_config)
-    combined = hashlib.sha256(f"{digest} {vqgan_digest}".encode()).hexdigest()
+    combined = blake3(f"{digest} {vqgan_digest}".encode()).hexdigest()
     return Weights(params, vqgan_params, combined)
 
 
 def _refuse_other_files(folder: Path) -> None:
     """Say what a folder without DalleBart weights holds instead, where it shows."""
-    if (folder / WEIGHTS_FILE).is_file():
+    if find_weight_files(folder) is not None:
         return
     if (folder / "model_index.json").is_file():
         raise ConfigError(
@@ -107,7 +114,9 @@ def _refuse_other_files(folder: Path) -> None:
                 "checkpoint"
             )
     if (folder / "config.json").is_file():
-        raise CheckpointNotFoundError(f"{folder / WEIGHTS_FILE}: no such file")
+        has_shards = any(is_shard_name(file.name) for file in folder.iterdir())
+        missing = INDEX_FILE if has_shards else WEIGHTS_FILE
+        raise CheckpointNotFoundError(f"{folder / missing}: no such file")
 
 
 def _find_vqgan(folder: Path, given: Path | None) -> Path:

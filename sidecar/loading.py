@@ -31,9 +31,9 @@ from sidecar.messages import (
     SamplingLimits,
     SidecarConfig,
 )
-from sidecar.model.msgpack_file import CheckpointError
 from sidecar.seams import Emit
 from sidecar.text import TextProcessor, TokenizerError
+from sidecar.weight_files import CheckpointError
 
 Beat = Callable[[str], None]
 

@@ -45,7 +45,7 @@ def identifier(value: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """A SHA-256 in hexadecimal."""
+    """A hash of 256 bits in hexadecimal."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
         raise Refusal("64 lower-case hexadecimal digits")
     return value

@@ -16,7 +16,8 @@ from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import WeakFileLock
 
-WEIGHTS_FILE = "flax_model.msgpack"
+from sidecar.weight_files import has_all_weights
+
 CONFIG_FILE = "config.json"
 # Either of these is a tokenizer; see sidecar/text.
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
@@ -51,10 +52,12 @@ class RepoCache:
         if commit is None:
             return None
         folder = self.snapshot(commit)
-        names = [CONFIG_FILE, WEIGHTS_FILE]
-        choices = [[*names, *tokenizer] for tokenizer in _TOKENIZERS] if with_tokenizer else [names]
-        is_complete = any(all((folder / name).is_file() for name in choice) for choice in choices)
-        return folder if is_complete else None
+        choices = _TOKENIZERS if with_tokenizer else ((),)
+        is_complete = any(
+            all((folder / name).is_file() for name in (CONFIG_FILE, *tokenizer))
+            for tokenizer in choices
+        )
+        return folder if is_complete and has_all_weights(folder) else None
 
     def link(self, commit: str, name: str, digest: str) -> None:
         """Give a content its name in the snapshot of a commit."""

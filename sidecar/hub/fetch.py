@@ -12,10 +12,11 @@ from huggingface_hub import constants
 from sidecar.hub.address import HubAddress
 from sidecar.hub.cache import RepoCache
 from sidecar.hub.errors import HubError, describe_disk_error
-from sidecar.hub.listing import HubFile, ask_listing
+from sidecar.hub.listing import HubFile, Listing, ask_listing
 from sidecar.hub.progress import Progress, Report
 from sidecar.hub.sizes import format_bytes
 from sidecar.hub.transfer import Source, fetch_file
+from sidecar.weight_files import INDEX_FILE, MAX_INDEX_BYTES, CheckpointError, find_weight_files
 
 log = logging.getLogger("sidecar.hub")
 
@@ -73,11 +74,42 @@ def _plan(wanted: Wanted) -> _Plan:
         log.warning("%s; going on with what the cache has: %s", error, cached)
         return _Plan(cached, Source(address, cached.name, cache))
     folder = cache.snapshot(listing.commit)
-    missing = tuple(file for file in listing.files if not (folder / file.name).is_file())
     source = Source(address, listing.commit, cache)
+    wanted_files = (*listing.files, *_find_shards(source, listing))
+    missing = tuple(file for file in wanted_files if not (folder / file.name).is_file())
     if not missing:
         cache.remember(address.revision, listing.commit)
     return _Plan(folder, source, missing)
+
+
+def _find_shards(source: Source, listing: Listing) -> list[HubFile]:
+    """The shards of the weights, where they are not one file; fetches the index that names them."""
+    head = listing.files[-1]
+    if head.name != INDEX_FILE:
+        return []
+    if head.size > MAX_INDEX_BYTES:
+        raise HubError(
+            "checkpoint_invalid",
+            f"{INDEX_FILE} of {source.address} has {format_bytes(head.size)}, expected at most "
+            f"{format_bytes(MAX_INDEX_BYTES)}",
+        )
+    folder = source.cache.snapshot(listing.commit)
+    if not (folder / INDEX_FILE).is_file():
+        fetch_file(source, head, lambda _size: None)
+    try:
+        found = find_weight_files(folder)
+    except CheckpointError as error:
+        raise HubError("checkpoint_invalid", f"{source.address}: {error}") from error
+    shards: list[HubFile] = []
+    for path in found.paths if found else []:
+        if path.name not in listing.shards:
+            raise HubError(
+                "checkpoint_not_found",
+                f"{source.address} has no {path.name}, which its {INDEX_FILE} names: give a revision "
+                "that is complete",
+            )
+        shards.append(listing.shards[path.name])
+    return shards
 
 
 def _download(plans: Sequence[_Plan], report: Report) -> None:

@@ -1,6 +1,7 @@
 """What the hub says of a repository: the commit of a revision, and the files with sizes and hashes."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx2
@@ -13,12 +14,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoSibling
 
 from sidecar.hub.address import HubAddress
-from sidecar.hub.cache import CONFIG_FILE, WEIGHTS_FILE
+from sidecar.hub.cache import CONFIG_FILE
 from sidecar.hub.errors import HubError
+from sidecar.weight_files import INDEX_FILE, WEIGHTS_FILE, is_shard_name
 
-# Small ones first: once the weights are here, everything is. Hashtags are split without the word list
+# Besides the weights, which come last: once they are here, everything is. Hashtags are split without the word list
 # of 34 MB where a folder has none.
 WANTED_FILES = (
     CONFIG_FILE,
@@ -28,7 +31,6 @@ WANTED_FILES = (
     "merges.txt",
     "special_tokens_map.json",
     "tokenizer_config.json",
-    WEIGHTS_FILE,
 )
 _LISTING_TIMEOUT_S = 20.0
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -55,6 +57,9 @@ class Listing:
 
     commit: str
     files: tuple[HubFile, ...]
+    """Ends with the one file of the weights, or with the index of their shards."""
+    shards: Mapping[str, HubFile]
+    """By their names; empty where the weights are one file. Which of them are wanted, the index says."""
 
 
 def ask_listing(address: HubAddress) -> Listing:
@@ -71,12 +76,14 @@ def ask_listing(address: HubAddress) -> Listing:
             timeout=_LISTING_TIMEOUT_S,
         )
         found = {sibling.rfilename: sibling for sibling in info.siblings or []}
-        files: list[HubFile] = []
-        for sibling in (found[name] for name in WANTED_FILES if name in found):
-            size = sibling.lfs.size if sibling.lfs else sibling.size
-            digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-            files.append(HubFile(sibling.rfilename, int(size or 0), _checked(_HASH, digest)))
-        listing = Listing(_checked(_COMMIT, info.sha), tuple(files))
+        head = WEIGHTS_FILE if WEIGHTS_FILE in found else INDEX_FILE
+        wanted = [name for name in (*WANTED_FILES, head) if name in found]
+        shards = [name for name in found if is_shard_name(name)] if head == INDEX_FILE else []
+        listing = Listing(
+            _checked(_COMMIT, info.sha),
+            tuple(_describe(found[name]) for name in wanted),
+            {name: _describe(found[name]) for name in shards},
+        )
     except (httpx2.HTTPError, OfflineModeIsEnabled) as error:
         raise describe_http_error(error, address) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -85,15 +92,21 @@ def ask_listing(address: HubAddress) -> Listing:
             f"{constants.ENDPOINT} did not answer as a hub does when asked for {address.repo}: check "
             f"HF_ENDPOINT and the proxy ({error})",
         ) from error
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if all(file.name != name for file in listing.files):
+    for names in ((CONFIG_FILE,), (WEIGHTS_FILE, INDEX_FILE)):
+        if all(file.name not in names for file in listing.files):
             held = ", ".join(sorted(found)[:12]) or "nothing"
             raise HubError(
                 "checkpoint_not_found",
-                f"{address} has no {name}: it holds {held}; give a repository with Flax weights of "
+                f"{address} has no {names[0]}: it holds {held}; give a repository with Flax weights of "
                 "dalle-mini's kind",
             )
     return listing
+
+
+def _describe(sibling: RepoSibling) -> HubFile:
+    size = sibling.lfs.size if sibling.lfs else sibling.size
+    digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+    return HubFile(sibling.rfilename, int(size or 0), _checked(_HASH, digest))
 
 
 def describe_http_error(error: Exception, address: HubAddress) -> HubError:

@@ -1,17 +1,19 @@
-"""Reads the arrays of an indexed `flax_model.msgpack` one after the other, and hashes the file with them."""
+"""Reads the arrays of indexed parameter files one after the other, and hashes the files with them."""
 
-import hashlib
 import math
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from blake3 import blake3
 from ml_dtypes import bfloat16
 
-from sidecar.model.msgpack_file import CheckpointError, Leaf, LeafPath
+from sidecar.model.msgpack_file import Leaf, LeafPath
+from sidecar.weight_files import CheckpointError
 
 DEVICE_ALIGNMENT = 64
 # Small enough that what is done to a piece finds it in the processor's cache.
@@ -27,20 +29,19 @@ _EXPONENT = {
 
 
 class LeafStream:
-    """Reads arrays in the order of the file; one pass checks, casts and hashes.
+    """Reads arrays in the order of the files; one pass checks, casts and hashes.
 
-    Holds a few small pieces of the file at a time. A second thread hashes them (a pass of its own would
-    cost as much as the loading) while the first makes the arrays.
+    Holds a few small pieces of a file at a time. A second thread hashes and checks them while the first
+    makes the arrays, so what is wrong with a piece is known a few pieces later, and at `finish` at the latest.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._digest = hashlib.sha256()
-        self._position = 0
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = iter(files)
+        self._digest = blake3()
 
     def __enter__(self) -> "LeafStream":
-        self._file = self._path.open("rb", buffering=0)
-        self._hasher = ThreadPoolExecutor(1)
+        self._open(next(self._files))
+        self._examiner = ThreadPoolExecutor(1)
         self._pieces = deque(_Piece() for _ in range(PIECES))
         return self
 
@@ -50,7 +51,7 @@ class LeafStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._hasher.shutdown()
+        self._examiner.shutdown()
         self._file.close()
 
     def read(
@@ -59,7 +60,8 @@ class LeafStream:
         """The leaf as `dtype`, cut along its first axis into arrays of `shape`; uncut if that is its own.
 
         Raises:
-            CheckpointError: NaN or infinity, or the file is shorter than when it was indexed.
+            CheckpointError: NaN or infinity, here or just before, or a file is shorter than when it was
+                indexed.
         """
         numbers = self._read_numbers(name, leaf, math.prod(shape))
         for _ in range(1 if leaf.shape == shape else leaf.shape[0]):
@@ -72,40 +74,69 @@ class LeafStream:
             yield part
 
     def finish(self) -> str:
-        """Hash the rest of the file; the file's sha256 in hex."""
-        self._pass_to(self._path.stat().st_size)
-        self._hasher.shutdown()
+        """Hash the rest of the files; the BLAKE3 of all their bytes, one file after the other, in hex.
+
+        Raises:
+            CheckpointError: NaN or infinity in the last pieces, or a file was cut short.
+        """
+        self._pass_to_end()
+        for path in self._files:
+            self._go_on_with(path)
+            self._pass_to_end()
+        for piece in self._pieces:
+            piece.wait()
         return self._digest.hexdigest()
 
     def _read_numbers(self, name: LeafPath, leaf: Leaf, part_size: int) -> Iterator[np.ndarray]:
         """The leaf's numbers in pieces, none of which reaches over the end of a part."""
+        while self._path != leaf.file:
+            self._pass_to_end()
+            self._go_on_with(next(self._files))
         left_of_part = part_bytes = part_size * leaf.dtype.itemsize
         for offset, length in leaf.spans:
             self._pass_to(offset)
             while length:
                 size = min(length, left_of_part, PIECE_BYTES)
-                numbers = np.frombuffer(self._read_piece(size), leaf.dtype)
-                if not is_finite(numbers):
-                    raise CheckpointError(f"{self._path}: {'/'.join(name)} holds NaN or infinity")
-                yield numbers
+                bytes_ = self._read_piece(size, (name, leaf))
+                yield np.frombuffer(bytes_, leaf.dtype)
                 length, left_of_part = length - size, left_of_part - size or part_bytes
+
+    def _open(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("rb", buffering=0)
+        self._position = 0
+
+    def _go_on_with(self, path: Path) -> None:
+        self._file.close()
+        self._open(path)
+
+    def _pass_to_end(self) -> None:
+        self._pass_to(os.fstat(self._file.fileno()).st_size)
 
     def _pass_to(self, offset: int) -> None:
         while self._position < offset:
             self._read_piece(min(offset - self._position, PIECE_BYTES))
 
-    def _read_piece(self, size: int) -> memoryview:
-        """The next bytes of the file, good until `PIECES` - 1 more were read."""
+    def _read_piece(self, size: int, of: tuple[LeafPath, Leaf] | None = None) -> memoryview:
+        """The next bytes of the file, of a leaf or none, good until `PIECES` - 1 more were read."""
         piece = self._pieces[0]
         self._pieces.rotate(-1)
-        if piece.hashed is not None:
-            piece.hashed.result()
+        piece.wait()
         bytes_ = memoryview(piece.memory)[:size]
         if self._file.readinto(bytes_) != size:
             raise CheckpointError(f"{self._path}: cut short while it was read")
-        piece.hashed = self._hasher.submit(self._digest.update, bytes_)
+        piece.examined = self._examiner.submit(self._examine, bytes_, of)
         self._position += size
         return bytes_
+
+    def _examine(self, bytes_: memoryview, of: tuple[LeafPath, Leaf] | None) -> None:
+        """In the second thread."""
+        self._digest.update(bytes_)
+        if of is None:
+            return
+        name, leaf = of
+        if not is_finite(np.frombuffer(bytes_, leaf.dtype)):
+            raise CheckpointError(f"{leaf.file}: {'/'.join(name)} holds NaN or infinity")
 
 
 class _Piece:
@@ -113,7 +144,12 @@ class _Piece:
 
     def __init__(self) -> None:
         self.memory = bytearray(PIECE_BYTES)
-        self.hashed: Future[None] | None = None
+        self.examined: Future[None] | None = None
+
+    def wait(self) -> None:
+        """Until it is free again; raises what was wrong with its bytes."""
+        if self.examined is not None:
+            self.examined.result()
 
 
 def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -132,7 +168,7 @@ def is_finite(numbers: np.ndarray) -> bool:
 
 
 def cast_into(target: np.ndarray, numbers: np.ndarray) -> None:
-    """Fill `target` with finite numbers, rounding to the nearest, ties to even."""
+    """Fill `target` with numbers, rounding finite ones to the nearest, ties to even."""
     if target.dtype != bfloat16 or numbers.dtype == bfloat16:
         np.copyto(target, numbers, casting="unsafe")
         return

@@ -1,4 +1,4 @@
-"""Reads `flax_model.msgpack`, the format of flax/serialization.py: first where its arrays lie, then them.
+"""Finds the arrays of a `flax_model.msgpack`, the format of flax/serialization.py.
 
 The file is untrusted input. `index_leaves` walks its structure without reading any array and checks every
 declared size against the file's, so that a damaged file is refused before memory is taken for it; every
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+
+from sidecar.weight_files import CheckpointError
 
 LeafPath = tuple[str, ...]
 
@@ -47,14 +49,11 @@ _SMALL = {
 _TRUE = 0xC3
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read; the message names the file and, where there is one, the leaf."""
-
-
 @dataclass(frozen=True)
 class Leaf:
-    """An array of the file: what it is and where its bytes lie."""
+    """An array of a file: what it is and where its bytes lie."""
 
+    file: Path
     shape: tuple[int, ...]
     dtype: np.dtype
     spans: tuple[tuple[int, int], ...]
@@ -69,7 +68,7 @@ def index_leaves(path: Path) -> dict[LeafPath, Leaf]:
     """
     try:
         with path.open("rb") as file:
-            return _Indexer(_Scanner(file, path.stat().st_size)).index()
+            return _Indexer(path, _Scanner(file, path.stat().st_size)).index()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise CheckpointError(f"{path}: {reason}") from error
@@ -156,7 +155,8 @@ class _Scanner:
 class _Indexer:
     """Walks the tree of maps; knows how flax writes an array."""
 
-    def __init__(self, scanner: _Scanner) -> None:
+    def __init__(self, path: Path, scanner: _Scanner) -> None:
+        self._path = path
         self._scanner = scanner
         self._leaves: dict[LeafPath, Leaf] = {}
         self._nodes = 0
@@ -222,7 +222,7 @@ class _Indexer:
             raise _DamageError(f"{length} bytes for shape {shape} of {name}, expected {expected}")
         span = (scanner.position, length)
         scanner.skip(length)
-        return Leaf(shape, DTYPES[name], (span,))
+        return Leaf(self._path, shape, DTYPES[name], (span,))
 
     def _chunked_array(self) -> Leaf:
         """An array above flax's chunk limit: `shape` and `chunks`, maps with the keys "0", "1", ..."""
@@ -240,7 +240,8 @@ class _Indexer:
         elements = sum(math.prod(chunk.shape) for chunk in chunks)
         if elements != math.prod(shape):
             raise _DamageError(f"chunks of {elements} elements for shape {shape}")
-        return Leaf(shape, chunks[0].dtype, tuple(chunk.spans[0] for chunk in chunks))
+        spans = tuple(chunk.spans[0] for chunk in chunks)
+        return Leaf(self._path, shape, chunks[0].dtype, spans)
 
     def _shape(self, dimensions: int, *, numbered: bool = False) -> tuple[int, ...]:
         if dimensions > MAX_DIMENSIONS:

@@ -18,20 +18,16 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from sidecar.config import ModelConfig, VQGANConfig
 from sidecar.model.dallebart import DalleBart
 from sidecar.model.leaf_stream import LeafStream
-from sidecar.model.msgpack_file import (
-    CheckpointError,
-    Leaf,
-    LeafPath,
-    index_leaves,
-)
+from sidecar.model.msgpack_file import Leaf, LeafPath
+from sidecar.model.stored_weights import StoredWeights, index_weights
 from sidecar.model.upstream_names import DalleBartNames, is_stack
 from sidecar.model.variants import NORM_PLACES
 from sidecar.model.vqgan import VQGANDecoder
 from sidecar.model.vqgan_encoder import VQGANEncoder
+from sidecar.weight_files import CheckpointError
 
 Params = dict[str, object]
 
-WEIGHTS_FILE = "flax_model.msgpack"
 # The halves of a VQGAN file; the codebook belongs to both.
 _ENCODER_HALF = frozenset({"encoder", "quant_conv"})
 _DECODER_HALF = frozenset({"decoder", "post_quant_conv"})
@@ -39,25 +35,26 @@ _DECODER_HALF = frozenset({"decoder", "post_quant_conv"})
 
 def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple[Params, str]:
     """Parameters of a DalleBart folder in `dtype`, in the tree that `DalleBart(config)` uses, and the
-    file's sha256.
+    content hash of the weights' files.
 
     Raises:
         CheckpointError: unreadable, or a leaf is missing, left over, of another shape or not finite.
     """
-    path = folder / WEIGHTS_FILE
-    leaves = index_leaves(path)
+    stored = index_weights(folder)
+    leaves = stored.leaves
     names = DalleBartNames(config)
     targets = {leaf: names.targets(leaf) for leaf in leaves}
     expected = _dallebart_shapes(config)
-    _check_leaves(path, leaves, targets, expected)
+    _check_leaves(stored.leaves, targets, expected)
     for target in _missing(targets, expected):
         theirs = names.name(target, is_scanned=any(map(is_stack, leaves)))
-        raise CheckpointError(f"{path}: {'/'.join(theirs)} is missing")
-    return _load(path, leaves, targets, expected, dtype)
+        raise CheckpointError(f"{stored.head}: {'/'.join(theirs)} is missing")
+    return _load(stored, targets, expected, dtype)
 
 
 def load_vqgan(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
-    """Float32 parameters of a VQGAN folder's decoder half, for `VQGANDecoder(config)`, and the sha256.
+    """Float32 parameters of a VQGAN folder's decoder half, for `VQGANDecoder(config)`, and the
+    content hash.
 
     Raises:
         CheckpointError: as `load_dallebart`.
@@ -67,7 +64,7 @@ def load_vqgan(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
 
 
 def load_vqgan_encoder(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
-    """Float32 parameters of the encoder half, for `VQGANEncoder(config)`, and the sha256.
+    """Float32 parameters of the encoder half, for `VQGANEncoder(config)`, and the content hash.
 
     Raises:
         CheckpointError: as `load_dallebart`.
@@ -80,13 +77,12 @@ def load_vqgan_encoder(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
 def _load_half(
     folder: Path, expected: Mapping[LeafPath, tuple[int, ...]], other_half: frozenset[str]
 ) -> tuple[Params, str]:
-    path = folder / WEIGHTS_FILE
-    leaves = index_leaves(path)
-    targets = {leaf: [] if leaf[0] in other_half else [leaf] for leaf in leaves}
-    _check_leaves(path, leaves, targets, expected)
+    stored = index_weights(folder)
+    targets = {leaf: [] if leaf[0] in other_half else [leaf] for leaf in stored.leaves}
+    _check_leaves(stored.leaves, targets, expected)
     for target in _missing(targets, expected):
-        raise CheckpointError(f"{path}: {'/'.join(target)} is missing")
-    return _load(path, leaves, targets, expected, jnp.dtype("float32"))
+        raise CheckpointError(f"{stored.head}: {'/'.join(target)} is missing")
+    return _load(stored, targets, expected, jnp.dtype("float32"))
 
 
 def _dallebart_shapes(config: ModelConfig) -> dict[LeafPath, tuple[int, ...]]:
@@ -117,8 +113,7 @@ def _expected_shapes(
 
 
 def _load(
-    path: Path,
-    leaves: Mapping[LeafPath, Leaf],
+    stored: StoredWeights,
     targets: Mapping[LeafPath, list[LeafPath]],
     expected: Mapping[LeafPath, tuple[int, ...]],
     dtype: jnp.dtype,
@@ -126,12 +121,12 @@ def _load(
     """Bring leaf after leaf to the device.
 
     Args:
-        targets: for each leaf of the file its places in our tree (none: it is passed over).
+        targets: for each stored leaf its places in our tree (none: it is passed over).
         expected: the shapes of our tree.
     """
     placed: dict[LeafPath, jax.Array] = {}
-    with LeafStream(path) as stream:
-        for name, leaf in leaves.items():
+    with LeafStream(stored.files) as stream:
+        for name, leaf in stored.leaves.items():
             if not targets[name]:
                 continue
             parts = stream.read(name, leaf, expected[targets[name][0]], np.dtype(dtype))
@@ -150,29 +145,32 @@ def _missing(
 
 
 def _check_leaves(
-    path: Path,
     leaves: Mapping[LeafPath, Leaf],
     targets: Mapping[LeafPath, list[LeafPath]],
     expected: Mapping[LeafPath, tuple[int, ...]],
 ) -> None:
-    """Refuse what is in the file and not in our tree, or there in another shape."""
+    """Refuse what is stored and not in our tree, or there in another shape."""
     filled: set[LeafPath] = set()
     for name, leaf in leaves.items():
         for target in targets[name]:
             if target not in expected:
-                raise CheckpointError(f"{path}: {'/'.join(name)} is not a parameter of this model")
+                raise CheckpointError(
+                    f"{leaf.file}: {'/'.join(name)} is not a parameter of this model"
+                )
             if target in filled:
-                raise CheckpointError(f"{path}: {'/'.join(name)} is there twice, under two names")
+                raise CheckpointError(
+                    f"{leaf.file}: {'/'.join(name)} is there twice, under two names"
+                )
             filled.add(target)
         if targets[name]:
-            _check_shape(path, name, leaf, targets[name], expected[targets[name][0]])
+            _check_shape(name, leaf, targets[name], expected[targets[name][0]])
 
 
 def _check_shape(
-    path: Path, name: LeafPath, leaf: Leaf, targets: list[LeafPath], shape: tuple[int, ...]
+    name: LeafPath, leaf: Leaf, targets: list[LeafPath], shape: tuple[int, ...]
 ) -> None:
     wanted = (len(targets), *shape) if is_stack(name) else shape
     if leaf.shape != wanted:
         raise CheckpointError(
-            f"{path}: {'/'.join(name)} has shape {leaf.shape}, config.json asks for {wanted}"
+            f"{leaf.file}: {'/'.join(name)} has shape {leaf.shape}, config.json asks for {wanted}"
         )

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
-import path from "node:path";
 import { MODEL_VERSIONS, type ModelVersion } from "./flags.js";
 import { KNOWN_MODELS, KNOWN_VQGAN } from "./known-models.js";
+import { findWeightFiles } from "./weight-files.js";
 import { findWeights, type WeightsPlaces } from "./weights.js";
 
 /** Programs, the VQGAN and the interpreter; the same as in sidecar/memory.py. */
@@ -47,7 +47,8 @@ function describeModel(
     const size = formatGigabytes(known.downloadBytes + KNOWN_VQGAN.downloadBytes);
     return [version, size, memory, `not here (${known.repo})`];
   }
-  const { size } = statSync(path.join(found.checkpoint, "flax_model.msgpack"));
+  const sizes = (findWeightFiles(found.checkpoint) ?? []).map((file) => statSync(file).size);
+  const size = sizes.reduce((sum, each) => sum + each, 0);
   return [version, "-", memory, `${found.checkpoint} (${formatGigabytes(size)})`];
 }
 

@@ -2,9 +2,9 @@ import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import type { ModelVersion } from "./flags.js";
 import { addressOf, KNOWN_MODELS, KNOWN_VQGAN, type HubModel } from "./known-models.js";
+import { findWeightFiles } from "./weight-files.js";
 
 const CONFIG_FILE = "config.json";
-const WEIGHTS_FILE = "flax_model.msgpack";
 /** Either of these is a tokenizer. */
 const TOKENIZERS = [["tokenizer.json"], ["vocab.json", "merges.txt"]] as const;
 
@@ -23,7 +23,7 @@ export interface Weights {
 /** Finds the weights of a model version on this machine, or null. Nothing is fetched. */
 export function findWeights(version: ModelVersion, places: WeightsPlaces): Weights | null {
   const embedded = path.join(places.packageRoot, "checkpoints", version.toLowerCase());
-  if (existsSync(path.join(embedded, WEIGHTS_FILE))) return { checkpoint: embedded, vqgan: null };
+  if (findWeightFiles(embedded) !== null) return { checkpoint: embedded, vqgan: null };
   if (version === "Nano") return null;
   const checkpoint = findSnapshot(places.hubCache, KNOWN_MODELS[version], hasTokenizer);
   const vqgan = findSnapshot(places.hubCache, KNOWN_VQGAN, () => true);
@@ -45,7 +45,10 @@ function findSnapshot(
   const others = existsSync(folder) ? readdirSync(folder).sort() : [];
   const candidates = [revision, ...others].map((name) => path.join(folder, name));
   const found = candidates.find(
-    (candidate) => hasAll(candidate, [CONFIG_FILE, WEIGHTS_FILE]) && isComplete(candidate),
+    (candidate) =>
+      hasAll(candidate, [CONFIG_FILE]) &&
+      isComplete(candidate) &&
+      findWeightFiles(candidate) !== null,
   );
   return found ?? null;
 }

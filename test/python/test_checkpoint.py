@@ -14,7 +14,7 @@ from sidecar.checkpoint import (
     open_checkpoint,
 )
 from sidecar.json_values import ConfigError
-from sidecar.model.msgpack_file import CheckpointError
+from sidecar.weight_files import CheckpointError
 
 FLOAT32 = jnp.dtype("float32")
 

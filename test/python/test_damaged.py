@@ -14,8 +14,9 @@ from goldens import VQGAN_FOLDER, model_folder
 
 from sidecar.checkpoint import load_weights, open_checkpoint
 from sidecar.loading import describe_failure
-from sidecar.model.msgpack_file import CheckpointError, index_leaves
+from sidecar.model.msgpack_file import index_leaves
 from sidecar.text import TextProcessor
+from sidecar.weight_files import CheckpointError
 
 MODEL = "variant-bias"
 WEIGHTS, CONFIG, VQGAN_WEIGHTS = "flax_model.msgpack", "config.json", "vqgan/flax_model.msgpack"

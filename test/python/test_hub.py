@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sharding import INDEX, cut_into_shards, read_index, write_index
 
 MODEL = "tiny/mini"
 VQGAN = "tiny/vqgan"
@@ -55,9 +57,9 @@ class Hub:
             self.requests = [json.loads(line) for line in output.splitlines()]
         return self.requests
 
-    def weight_ranges(self):
-        """The ranges that were asked of the model's weights, in order; ends the hub."""
-        path = f"/lfs/{MODEL}/{WEIGHTS}"
+    def weight_ranges(self, name=WEIGHTS):
+        """The ranges that were asked of a file of the model's weights, in order; ends the hub."""
+        path = f"/lfs/{MODEL}/{name}"
         requests = [each for each in self.stop() if each["method"] == "GET"]
         return [request["range"] for request in requests if request["path"] == path]
 
@@ -75,15 +77,23 @@ class Machine:
         self.hubs = []
         self.pulls = []
 
+    def cut_model(self):
+        """Have the hub hold the model's weights in shards; returns their names."""
+        source = (self.files / MODEL).resolve()
+        (self.files / MODEL).unlink()
+        shutil.copytree(source, self.files / MODEL, copy_function=shutil.copyfile)
+        return [path.name for path in cut_into_shards(self.files / MODEL, 250_000)]
+
     def start_hub(self, **faults):
-        """A hub whose faults are keyed model, vqgan, weights (of the model) or config."""
+        """A hub whose faults are keyed model, vqgan, weights (of the model), config or a file's name."""
         names = {
             "model": MODEL,
             "vqgan": VQGAN,
             "weights": f"{MODEL}/{WEIGHTS}",
             "config": f"{MODEL}/config.json",
         }
-        hub = Hub(self.repo_root, self.files, {names[key]: value for key, value in faults.items()})
+        keyed = {names.get(key, f"{MODEL}/{key}"): value for key, value in faults.items()}
+        hub = Hub(self.repo_root, self.files, keyed)
         self.hubs.append(hub)
         return hub
 
@@ -126,10 +136,11 @@ class Machine:
         for hub in self.hubs:
             hub.stop()
 
-    def assert_model_is_whole(self):
+    def assert_model_is_whole(self, weights=(WEIGHTS,)):
         source, folder = self.files / MODEL, self.model_cache / "snapshots" / COMMIT
-        assert {path.name for path in folder.iterdir()} == FETCHED
-        for name in FETCHED:
+        fetched = FETCHED - {WEIGHTS} | {*weights}
+        assert {path.name for path in folder.iterdir()} == fetched
+        for name in fetched:
             assert (folder / name).read_bytes() == (source / name).read_bytes()
         assert self.incomplete_bytes() == 0
 
@@ -345,3 +356,91 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_byte(machine)
     assert code == 3
     assert "to be fetched, but only" in log
     assert hub.weight_ranges() == []
+
+
+def test_of_weights_in_shards_those_are_fetched_that_the_index_names(machine):
+    shards = machine.cut_model()
+    assert len(shards) > 2
+    (machine.files / MODEL / "flax_model-00001-of-00099.msgpack").write_bytes(b"of an earlier save")
+    code, folders, log = machine.pull(machine.start_hub())
+    assert code == 0, log
+    assert [Path(folder).name for folder in folders] == [COMMIT, COMMIT]
+    machine.assert_model_is_whole([INDEX, *shards])
+    hub = machine.start_hub()
+    pinned = {"model": f"hf:{MODEL}@{COMMIT}", "vqgan": f"hf:{VQGAN}@{COMMIT}"}
+    assert machine.pull(hub, **pinned)[0] == 0
+    assert hub.stop() == []
+
+
+def test_one_file_is_fetched_where_the_repository_has_shards_too(machine):
+    shards = machine.cut_model()
+    whole = machine.repo_root / "test/fixtures/upstream/models/mini-scan" / WEIGHTS
+    shutil.copyfile(whole, machine.files / MODEL / WEIGHTS)
+    hub = machine.start_hub()
+    assert machine.pull(hub)[0] == 0
+    machine.assert_model_is_whole()
+    assert hub.weight_ranges(shards[0]) == []
+
+
+def test_a_snapshot_without_one_of_its_shards_is_not_taken_for_a_whole_one(machine):
+    shards = machine.cut_model()
+    pinned = {"model": f"hf:{MODEL}@{COMMIT}", "vqgan": f"hf:{VQGAN}@{COMMIT}"}
+    assert machine.pull(machine.start_hub(), **pinned)[0] == 0
+    (machine.model_cache / "snapshots" / COMMIT / shards[1]).resolve().unlink()
+    hub = machine.start_hub()
+    assert machine.pull(hub, **pinned)[0] == 0
+    machine.assert_model_is_whole([INDEX, *shards])
+    assert hub.weight_ranges(shards[1]) == [None]
+    asked = {Path(request["path"]).name for request in hub.requests}
+    assert asked.isdisjoint({INDEX, shards[0], *shards[2:]})
+
+
+def test_a_pull_that_was_killed_within_a_shard_is_continued_there(machine, tmp_path):
+    shards = machine.cut_model()
+    held = machine.start_hub(**{shards[2]: {"holdAfter": 200_000, "gate": str(tmp_path / "never")}})
+    process = machine.start_pull(held)
+    snapshot = machine.model_cache / "snapshots" / COMMIT
+    while not (snapshot / shards[1]).exists():
+        time.sleep(0.02)
+    machine.until_incomplete(150_000)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (snapshot / shards[2]).exists()
+    hub = machine.start_hub()
+    assert machine.pull(hub)[0] == 0
+    (asked,) = hub.weight_ranges(shards[2])
+    assert int(asked.removeprefix("bytes=").removesuffix("-")) >= 150_000
+    assert hub.weight_ranges(shards[1]) == []
+    machine.assert_model_is_whole([INDEX, *shards])
+
+
+def test_an_index_that_names_what_the_repository_has_not_is_refused_before_any_shard(machine):
+    shards = machine.cut_model()
+    (machine.files / MODEL / shards[1]).unlink()
+    hub = machine.start_hub()
+    code, _, log = machine.pull(hub)
+    assert code == 3
+    assert f"hf:{MODEL}@main has no {shards[1]}, which its {INDEX} names" in log
+    assert hub.weight_ranges(shards[0]) == []
+
+
+@pytest.mark.parametrize("place", ["../../../escaped", "/tmp/flax_model-00001-of-00002.msgpack"])
+def test_an_index_that_leads_out_of_its_folder_is_refused_before_any_shard(machine, place):
+    shards = machine.cut_model()
+    places = read_index(machine.files / MODEL)
+    write_index(machine.files / MODEL, {**places, min(places): place})
+    hub = machine.start_hub()
+    code, _, log = machine.pull(hub)
+    assert code == 3
+    assert f"{INDEX}: '{min(places)}' is said to be in '{place}'" in log
+    assert "Traceback" not in log
+    assert hub.weight_ranges(shards[-1]) == []
+
+
+def test_an_index_that_is_larger_than_any_is_not_even_fetched(machine):
+    machine.cut_model()
+    hub = machine.start_hub(**{INDEX: {"listedSize": 1 << 40}})
+    code, _, log = machine.pull(hub)
+    assert code == 3
+    assert f"{INDEX} of hf:{MODEL}@main has 1100 GB, expected at most 16.8 MB" in log
+    assert not any(INDEX in request["path"] for request in hub.stop())
