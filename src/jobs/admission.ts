@@ -1,5 +1,6 @@
 import { AppError } from "../errors.js";
 import type { SidecarStatus } from "../sidecar/status.js";
+import { tellReason } from "./public-reason.js";
 
 /** A restart that is further away is not worth waiting for in the queue, unless told otherwise. */
 const DEFAULT_PATIENCE_MS = 60_000;
@@ -99,6 +100,10 @@ function describePhase({ phase }: SidecarStatus): string {
 
 function describeFailure(status: SidecarStatus, howOften = ""): string {
   if (status.state !== "failed" && status.state !== "backing_off") return "the sidecar is stopping";
+  // There is no next try that could end otherwise: whoever asks is told what has to be put right.
+  if (status.state === "failed" && status.lastFailure !== null) {
+    return tellReason(status.lastFailure.reason);
+  }
   return status.lastFailure === null
     ? "the sidecar stopped"
     : `the sidecar stopped${howOften}; /health_check and the log say why`;

@@ -1,6 +1,7 @@
 import type { AppError } from "../errors.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import type { QueueReport } from "./broker.js";
+import { tellReason } from "./public-reason.js";
 
 /** Everything a health report is made of. */
 export interface HealthSources {
@@ -119,11 +120,8 @@ function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
   };
 }
 
-/** The reason in one line and without folders of this machine: the answer is open to everybody. */
 function describeLastFailure({ lastFailure }: SidecarStatus): SidecarHealth["lastFailure"] {
   if (lastFailure === null) return null;
-  const firstLine = lastFailure.reason.split("\n", 1)[0] ?? "";
-  const reason = firstLine.replace(/(^|[\s"'(=:])(?:\/[^\s/"'):]+)+\/([^\s/"'):]+)/g, "$1$2");
   const at = new Date(lastFailure.at).toISOString();
-  return { code: lastFailure.code, reason: reason.slice(0, 300), at };
+  return { code: lastFailure.code, reason: tellReason(lastFailure.reason), at };
 }

@@ -101,6 +101,16 @@ export function describeExit(exit: Exit, state: string): Failure {
   }
 }
 
+/** What was sent just before the end may still be on its way through ZeroMQ. */
+const SETTLE_MS = 50;
+/** The reason of an end for good is worth a longer wait: nothing is tried meanwhile, and a machine may be busy. */
+const LAST_WORDS_MS = 5_000;
+
+/** How long what the process said last may still take to arrive, unless it was the reason of its end. */
+export function chooseSettleMs(exit: Exit): number {
+  return exit.kind === "exited" && exit.exitCode === EXIT_PERMANENT ? LAST_WORDS_MS : SETTLE_MS;
+}
+
 /** What the tasks of a sidecar that died are rejected with. */
 export function createLostError(): AppError {
   return new AppError("sidecar_lost", "The sidecar ended while it made the image.");

@@ -4,7 +4,7 @@ import type { AppError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { encode, type DownMessage, type SidecarConfig } from "../wire.js";
 import { SidecarClient } from "./client.js";
-import { createLostError, createStopError, describeExit } from "./failure.js";
+import { chooseSettleMs, createLostError, createStopError, describeExit } from "./failure.js";
 import type { Failure, GenerationEnd } from "./failure.js";
 import { Liveness } from "./liveness.js";
 import { createLaunch, type Launch } from "./launch.js";
@@ -18,8 +18,6 @@ import type { Transport } from "./transport.js";
 
 /** How many log lines go into the report of a failure. */
 const REPORTED_LINE_COUNT = 40;
-/** What was sent just before the end may still be on its way through ZeroMQ. */
-const SETTLE_MS = 50;
 
 export interface GenerationOptions {
   /** Which of several sidecars this is a spawn of. */
@@ -54,6 +52,7 @@ export class Generation {
   #stateAtExit: GenerationState = "starting";
   /** The first cause wins: what follows is its effect. */
   #failure: Failure | null = null;
+  readonly #failed = new AbortController();
   #noticedAt: number | null = null;
   #isClosed = false;
   /** Set when it was asked to end. */
@@ -219,6 +218,7 @@ export class Generation {
   #fail(failure: Failure): void {
     if (this.#failure !== null || this.#isClosed) return;
     this.#failure = failure;
+    this.#failed.abort();
     this.#noticedAt ??= Date.now();
     this.#close();
     void this.#process.terminate(this.#options.limits.killGraceMs);
@@ -235,7 +235,8 @@ export class Generation {
   async #waitForEnd(): Promise<GenerationEnd> {
     const exit = await this.#process.exited;
     this.#output.end();
-    await waitMs(SETTLE_MS);
+    const { signal } = this.#failed;
+    await waitMs(chooseSettleMs(exit), undefined, { signal }).catch(() => undefined);
     const isAsked = this.#leftover !== null;
     const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#stateAtExit));
     this.#close();

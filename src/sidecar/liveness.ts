@@ -31,6 +31,8 @@ export interface LivenessOptions {
 export class Liveness {
   readonly #options: LivenessOptions;
   #timer: NodeJS.Timeout | null = null;
+  /** Asks once more at the moment when the running step is over its budget. */
+  #budgetTimer: NodeJS.Timeout | undefined;
   #sequence = 0;
   #lookCount = 0;
   #silentLooks = 0;
@@ -62,6 +64,7 @@ export class Liveness {
   stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
+    clearTimeout(this.#budgetTimer);
   }
 
   /** From now on the shorter limit of silence holds. */
@@ -77,14 +80,35 @@ export class Liveness {
 
   noteBeat({ phase, stepAgeMs }: Beat): void {
     this.#lastStepMs = phase === "idle" ? null : performance.now() - stepAgeMs;
+    clearTimeout(this.#budgetTimer);
     const budgetMs = this.#options.limits.phaseBudgetMs[phase];
-    if (budgetMs === undefined || stepAgeMs <= budgetMs) return;
+    if (budgetMs === undefined) return;
+    if (stepAgeMs <= budgetMs) {
+      this.#askAfter(budgetMs - stepAgeMs + 1);
+      return;
+    }
     const message = `the sidecar has made no step for ${stepAgeMs} ms in phase ${phase}, more than the ${budgetMs} ms of it`;
     this.#options.onDead(createFailure("hung", message));
   }
 
+  /**
+   * What a beat says of the step is old when the budget ends, and the next beat may be a whole interval
+   * away. So the sidecar is asked right then; only its answer can say that there was no step meanwhile.
+   */
+  #askAfter(delayMs: number): void {
+    if (this.#timer === null || delayMs >= this.#options.limits.beatIntervalMs) return;
+    this.#budgetTimer = setTimeout(() => {
+      this.#ping();
+    }, delayMs);
+  }
+
+  #ping(): void {
+    this.#sequence += 1;
+    this.#options.ping(this.#sequence);
+  }
+
   #tick(): void {
-    const { limits, onDead, ping } = this.#options;
+    const { limits, onDead } = this.#options;
     const limit = this.#isReady ? limits.missedBeatLimit : limits.startMissedBeatLimit;
     this.#lookCount += 1;
     this.#silentLooks += 1;
@@ -94,7 +118,6 @@ export class Liveness {
       return;
     }
     if (this.#lookCount % LOOKS_PER_BEAT !== 0) return;
-    this.#sequence += 1;
-    ping(this.#sequence);
+    this.#ping();
   }
 }

@@ -30,6 +30,17 @@ describe("admission", () => {
     expect(judge(state, { wasReady: true }).refusal?.code).toBe("not_ready");
   });
 
+  test("after a failure for good it says which, without the folders of this machine", () => {
+    const sidecar = new FakeSidecar("loading");
+    const admission = new Admission(sidecar);
+    const reason = "checkpoint_invalid: /srv/nano/flax_model.msgpack: a/b is missing\na log line";
+    sidecar.set({ state: "failed", lastFailure: { code: "checkpoint_invalid", reason, at: 0 } });
+    const message =
+      "The model cannot be served: checkpoint_invalid: flax_model.msgpack: a/b is missing.";
+    expect(admission.refusal()?.message).toBe(message);
+    expect(admission.unreadiness()?.message).toBe(message);
+  });
+
   test.each(["open", "half_open"] as const)("with a breaker that is %s no work waits", (state) => {
     const sidecar = new FakeSidecar("ready");
     const admission = new Admission(sidecar);

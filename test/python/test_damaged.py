@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import msgpack
 import numpy as np
 import pytest
-from flax import serialization
+from damage import WEIGHTS, array, copy, edit_json, edit_leaf
 from goldens import VQGAN_FOLDER, model_folder
 
 from sidecar.checkpoint import load_weights, open_checkpoint
@@ -19,7 +19,7 @@ from sidecar.text import TextProcessor
 from sidecar.weight_files import CheckpointError
 
 MODEL = "variant-bias"
-WEIGHTS, CONFIG, VQGAN_WEIGHTS = "flax_model.msgpack", "config.json", "vqgan/flax_model.msgpack"
+CONFIG, VQGAN_WEIGHTS = "config.json", "vqgan/flax_model.msgpack"
 VQGAN_CONFIG = "vqgan/config.json"
 SIZE = (model_folder(MODEL) / WEIGHTS).stat().st_size
 VQGAN_SIZE = (VQGAN_FOLDER / WEIGHTS).stat().st_size
@@ -48,11 +48,6 @@ def folder(tmp_path):
     return folder
 
 
-def copy(source, target):
-    """Writable, whatever the fixture is."""
-    shutil.copyfile(source, target)
-
-
 def read(folder):
     """All that a start reads of a checkpoint, in its order."""
     found = open_checkpoint(folder)
@@ -77,25 +72,6 @@ def assert_refused(folder, *words):
     assert len(reason) < 1000
     for word in (str(folder), *words):
         assert word in reason
-
-
-def edit_json(path, **changes):
-    values = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in values.items() if value is not ...}))
-
-
-def edit_leaf(folder, name, edit, file=WEIGHTS):
-    """Replace a leaf by what `edit` makes of it; by nothing if that is None."""
-    path = folder / file
-    tree = serialization.msgpack_restore(path.read_bytes())
-    *parents, last = name.split("/")
-    place = tree
-    for parent in parents:
-        place = place.setdefault(parent, {})
-    value = edit(place.pop(last, None))
-    if value is not None:
-        place[last] = value
-    path.write_bytes(serialization.msgpack_serialize(tree))
 
 
 def test_the_undamaged_checkpoint_is_read(folder):
@@ -166,11 +142,6 @@ def test_a_damaged_leaf_of_the_vqgan(folder, leaf):
     assert_refused(folder, f"{VQGAN_WEIGHTS}: {leaf} holds NaN")
     edit_leaf(folder, leaf, lambda _: None, VQGAN_WEIGHTS)
     assert_refused(folder, f"{VQGAN_WEIGHTS}: {leaf} is missing")
-
-
-def array(shape, dtype="float32", data=b""):
-    """An array as flax packs it."""
-    return msgpack.ExtType(1, msgpack.packb((shape, dtype, data)))
 
 
 def chunked(shape, chunks):

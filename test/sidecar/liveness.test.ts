@@ -114,10 +114,46 @@ describe("the watch over a sidecar", () => {
     expect(failures.map(({ code }) => code)).toEqual(Array(failureCount).fill("hung"));
   });
 
-  test("says nothing after it was stopped", () => {
+  test.each([0, 100, 500, 900])(
+    "asks when the budget ends, not at the next beat: a hang %i ms after a beat is known at once",
+    (offsetMs) => {
+      const { liveness, pings, failures } = createLiveness();
+      const hangsAtMs = Date.now() + offsetMs;
+      /** A sidecar that answers each ping at once, and hangs. */
+      const answer = (age: number) => {
+        const stepAgeMs = Math.max(0, age);
+        liveness.noteBeat(createBeat({ phase: "generate", stepAgeMs, sequence: pings.length }));
+      };
+      while (failures.length === 0 && Date.now() < hangsAtMs + 10_000) {
+        const asked = pings.length;
+        vi.advanceTimersByTime(1);
+        if (pings.length > asked) answer(Date.now() - hangsAtMs);
+      }
+
+      expect(failures).toMatchObject([{ code: "hung" }]);
+      expect(Date.now() - hangsAtMs).toBe(5_001);
+    },
+  );
+
+  test("asks once more for a step that was made in time, and is content", () => {
     const { liveness, pings, failures } = createLiveness();
 
+    liveness.noteBeat(createBeat({ phase: "generate", stepAgeMs: 4_900 }));
+    vi.advanceTimersByTime(101);
+    expect(pings).toEqual([1]);
+    liveness.noteBeat(createBeat({ phase: "generate", stepAgeMs: 10 }));
+    vi.advanceTimersByTime(900);
+
+    expect(pings).toEqual([1, 2]);
+    expect(failures).toEqual([]);
+  });
+
+  test("says nothing after it was stopped", () => {
+    const { liveness, pings, failures } = createLiveness();
+    liveness.noteBeat(createBeat({ phase: "generate", stepAgeMs: 4_900 }));
+
     liveness.stop();
+    liveness.noteBeat(createBeat({ phase: "generate", stepAgeMs: 4_900 }));
     vi.advanceTimersByTime(60_000);
 
     expect(pings).toEqual([]);

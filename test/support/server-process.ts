@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { access, chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -23,13 +23,20 @@ const sidecarSchema = z.looseObject({
   breaker: z.looseObject({ state: z.string() }),
   phase: z.looseObject({ name: z.string(), done: z.number() }).nullable(),
   lastFailure: z.looseObject({ code: z.string(), reason: z.string() }).nullable(),
+  failures: z.record(z.string(), z.int()),
 });
 const healthSchema = z.looseObject({
   state: z.string(),
   reason: z.string().nullable(),
   sidecar: sidecarSchema,
   sidecars: z.array(sidecarSchema),
-  queue: z.looseObject({ runningImages: z.int() }),
+  queue: z.looseObject({
+    openJobs: z.int(),
+    completedJobs: z.int(),
+    runningImages: z.int(),
+    finishedImages: z.int(),
+    retriedImages: z.int(),
+  }),
   saving: z.looseObject({ savedCount: z.int(), failedCount: z.int() }).nullable(),
 });
 
@@ -42,6 +49,8 @@ export interface ServerExit {
 }
 
 const PATIENCE = { timeout: 25_000, interval: 10 };
+/** Longer than any start of the real sidecar takes, on a busy machine too. */
+export const START_LIMIT_MS = 240_000;
 
 /** Writes the program that takes the place of `python -m sidecar`. */
 async function writePython(folder: string, program: string): Promise<string> {
@@ -51,8 +60,26 @@ async function writePython(folder: string, program: string): Promise<string> {
   return python;
 }
 
+/**
+ * Writes what takes the place of the Python of the real sidecar: it leaves a file for each spawn, and
+ * has so many bytes for its data.
+ */
+async function writeWatchedPython(folder: string, dataBytes: number): Promise<string> {
+  const python = path.join(folder, "python");
+  const limit = `ulimit -d ${Math.floor(dataBytes / 1024)} || exit 1`;
+  const note = `: > "${folder}/spawns/$$"`;
+  await writeFile(python, `#!/bin/sh\n${limit}\n${note}\nexec ${PYTHON} "$@"\n`);
+  await chmod(python, 0o700);
+  return python;
+}
+
 function refuse(): never {
   throw new Error("the order is still there");
+}
+
+/** Resolves when a haunted sidecar has removed the file, which means that it obeys. */
+async function untilObeyed(order: string, timeout: number): Promise<void> {
+  await vi.waitFor(() => access(order).then(refuse, () => undefined), { ...PATIENCE, timeout });
 }
 
 /** Runs the built server until it ends by itself. */
@@ -146,6 +173,29 @@ export class ServerProcess {
     return ServerProcess.#spawn(folder, [...model, ...flags]);
   }
 
+  /** The same over a sidecar that obeys {@link order} and {@link hold}. */
+  static async startHauntedNano(cacheDir: string, ...flags: string[]): Promise<ServerProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    const orders = path.join(folder, "orders");
+    await mkdir(orders);
+    const python = await writePython(folder, `${HAUNTED_SIDECAR} --orders ${orders} --real`);
+    const model = ["--model_version", "Nano", "--cache_dir", cacheDir];
+    return ServerProcess.#spawn(folder, ["--sidecar_python", python, ...model, ...flags]);
+  }
+
+  /** Starts it over the real sidecar with any checkpoint; {@link countSpawns} counts. */
+  static async startWatched(
+    checkpoint: string,
+    { dataBytes }: { readonly dataBytes: number },
+    ...flags: string[]
+  ): Promise<ServerProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    await mkdir(path.join(folder, "spawns"));
+    const python = await writeWatchedPython(folder, dataBytes);
+    const model = ["--checkpoint", checkpoint, "--cache_dir", "none", "--sidecar_python", python];
+    return ServerProcess.#spawn(folder, [...model, ...flags]);
+  }
+
   /** Starts it over the real sidecar with a checkpoint of a hub; `env` says where the hub is. */
   static async startHub(
     env: Readonly<Record<string, string>>,
@@ -194,7 +244,19 @@ export class ServerProcess {
     const file = path.join(this.#folder, "orders", String(pid));
     await writeFile(file, fault);
     process.kill(pid, "SIGUSR2");
-    await vi.waitFor(() => access(file).then(refuse, () => undefined), PATIENCE);
+    await untilObeyed(file, PATIENCE.timeout);
+  }
+
+  /** Stops the work of a haunted sidecar at the next moment of this name; one spawn obeys. */
+  async hold(moment: string): Promise<{ readonly untilHeld: () => Promise<void> }> {
+    const file = path.join(this.#folder, "orders", `hold-${moment}`);
+    await writeFile(file, "");
+    return { untilHeld: () => untilObeyed(file, START_LIMIT_MS) };
+  }
+
+  /** How many sidecars were started, for {@link startWatched}. */
+  async countSpawns(): Promise<number> {
+    return (await readdir(path.join(this.#folder, "spawns"))).length;
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -224,13 +286,16 @@ export class ServerProcess {
   }
 
   /** Asks for health until it is as wanted. */
-  untilHealth(isWanted: (health: Health) => boolean): Promise<Health> {
+  untilHealth(
+    isWanted: (health: Health) => boolean,
+    timeout: number = PATIENCE.timeout,
+  ): Promise<Health> {
     const askForWanted = async () => {
       const health = await this.health();
       if (!isWanted(health)) throw new Error(`the health is ${JSON.stringify(health)}`);
       return health;
     };
-    return vi.waitFor(askForWanted, { timeout: 25_000, interval: 50 });
+    return vi.waitFor(askForWanted, { timeout, interval: 50 });
   }
 
   /** Ends what is left of it and removes its folder. */
