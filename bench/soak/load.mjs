@@ -3,6 +3,7 @@ import { setTimeout as waitMs } from "node:timers/promises";
 import { call } from "./caller.mjs";
 import { createOperator, inflict } from "./faults.mjs";
 import { listMendedTimes } from "./schedule.mjs";
+import { ask } from "./server.mjs";
 
 const PROBE_GAP_MS = 1_000;
 const OPERATOR_GAP_MS = 500;
@@ -69,9 +70,9 @@ export async function runLoad(server, schedule, name, isColoured) {
   const probe = async () => {
     while (!isOver()) {
       const askedMs = elapsedMs();
-      const { ok } = await fetch(`${server.url}/ready`);
+      const { status } = await ask(`${server.url}/ready`);
       load.probes += 1;
-      if (ok) {
+      if (status === 200) {
         load.readyProbes += 1;
         readyTimes.push(askedMs);
         const planned = { ...PROBE, prompt: `${name} probe ${load.probes}`, seed: load.probes };

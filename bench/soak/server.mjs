@@ -1,9 +1,11 @@
 /** The built server as a process of its own, over a sidecar that can be told to go wrong. */
 import { spawn } from "node:child_process";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { text as readText } from "node:stream/consumers";
 import { setTimeout as waitMs } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -82,10 +84,29 @@ export async function startServer({ sidecar, sidecarCount, isSaving, flags, onLo
     });
   });
   const url = `http://127.0.0.1:${await listening}`;
-  const health = async () =>
-    /** @type {Health} */ (await (await fetch(`${url}/health_check`)).json());
+  const health = async () => {
+    /** @type {unknown} */
+    const parsed = JSON.parse((await ask(`${url}/health_check`)).body);
+    return /** @type {Health} */ (parsed);
+  };
   const kill = (/** @type {NodeJS.Signals} */ signal) => void child.kill(signal);
   return { url, pid: child.pid ?? 0, folder, exited, kill, health };
+}
+
+/**
+ * Asks on a connection of its own: one that stays open would count as a descriptor of the server.
+ *
+ * @param {string} url
+ * @returns {Promise<{ status: number, body: string }>}
+ */
+export function ask(url) {
+  return new Promise((resolve, reject) => {
+    get(url, { agent: false }, (response) => {
+      readText(response).then((body) => {
+        resolve({ status: response.statusCode ?? 0, body });
+      }, reject);
+    }).on("error", reject);
+  });
 }
 
 /**
