@@ -17,6 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from sidecar.config import PUBLISHED, Side
 from sidecar.model.upstream_names import LAYER_CLASS, replace_prefix, upstream_names
 from training.codebook import Codebook
+from training.encoder import STATE as ENCODER_STATE
 from training.model_card import model_card
 from training.optimizer import Params, Run
 from training.paths import CHECKPOINT, ROOT, work_file
@@ -68,7 +69,7 @@ def write_weights(params: Params, path: Path) -> None:
 def export(folder: Path) -> None:
     """Write the checkpoint from the states of the training steps."""
     transformer = Run.load(work_file(TRANSFORMER_STATE))
-    vqgan = Run.load(work_file(VQGAN_STATE))
+    vqgan, encoder = Run.load(work_file(VQGAN_STATE)), Run.load(work_file(ENCODER_STATE))
     codes, words = Codebook.load().size, load_tokenizer().get_vocab_size()
     building = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(building, ignore_errors=True)
@@ -78,13 +79,18 @@ def export(folder: Path) -> None:
     write_weights(to_upstream_scan(transformer.params), building / "flax_model.msgpack")
     write_json(building / "sampling.json", SAMPLING)
     write_json(building / "vqgan" / "config.json", vqgan_json(codes))
-    write_weights(vqgan.params, building / "vqgan" / "flax_model.msgpack")
-    table = work_file("evaluation.json")
-    evaluation = json.loads(table.read_text("utf-8")) if table.exists() else {}
+    write_weights(vqgan.params | encoder.params, building / "vqgan" / "flax_model.msgpack")
+    evaluation, reconstruction = _record("evaluation.json"), _record("reconstruction.json")
     shutil.copy(ROOT / "training" / "NOTICE", building / "NOTICE")
-    card = model_card(transformer, vqgan, evaluation)
+    card = model_card(transformer, vqgan, encoder, evaluation, reconstruction)
     (building / "README.md").write_text(card, encoding="utf-8")
     _replace(folder, building)
+
+
+def _record(name: str) -> dict[str, object]:
+    """What a step measured; nothing before it has."""
+    path = work_file(name)
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 def _replace(folder: Path, building: Path) -> None:

@@ -51,7 +51,7 @@ def one_icon(phrases: Phrases) -> Example:
         if style == 0:
             name = phrases.pick(concept.names)
             content = f"{name} {phrases.pick(_KINDS)}"
-        scene = scene_of(*_free_place(phrases, LARGE if phrases.chance(0.85) else MIDDLE))
+        scene = scene_of(*_free_place(phrases, LARGE if phrases.chance(0.95) else MIDDLE))
         return Example(phrases.on_background(content, said), scene)
     if style == 6:
         content = icon_noun(phrases, concept, phrases.pick(_LARGE_WORDS))
@@ -77,10 +77,9 @@ def _scene_maker(icon: str, background: str, shade: int):
 
 
 def _free_place(phrases: Phrases, cells: int) -> tuple[int, int, int]:
-    """Size and a place anywhere; a large icon has little room, the others keep to every second token."""
+    """Size and place: mostly the middle, else anywhere (a large icon has little room, others keep to even tokens)."""
     room = GRID - cells
-    if cells == LARGE and phrases.chance(0.8):
-        return cells, room // 2, room // 2
-    if cells == LARGE:
-        return cells, phrases.number(room + 1), phrases.number(room + 1)
-    return cells, 2 * phrases.number(room // 2 + 1), 2 * phrases.number(room // 2 + 1)
+    stride = 1 if cells == LARGE else 2
+    steps = tuple(range(0, room + 1, stride))
+    x, y = phrases.mostly((room // 2, room // 2), tuple((x, y) for x in steps for y in steps))
+    return cells, x, y

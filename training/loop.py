@@ -54,11 +54,17 @@ def train_on(
             run.save(path)
 
 
-def step_parser(description: str | None, steps: int, batch: int) -> argparse.ArgumentParser:
+def step_parser(
+    description: str | None,
+    steps: int,
+    batch: int,
+    muon_rate: float = 0.02,
+    adam_rate: float = 2e-3,
+) -> argparse.ArgumentParser:
     """The options of a training step, with its own defaults."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--batch", type=int, default=batch)
-    parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=2e-3)
+    parser.add_argument("--muon-rate", type=float, default=muon_rate)
+    parser.add_argument("--adam-rate", type=float, default=adam_rate)
     return parser

@@ -13,6 +13,8 @@ OPENINGS = ("",) * 10 + (
 HELD_OUT_OPENINGS = ("please paint", "i want to see", "a sketch of", "make an icon of")
 """Never used in training: evaluation asks with them."""
 
+_USUAL_SHARE = 0.85
+
 COLOUR_WORDS: dict[str, tuple[str, ...]] = {
     "purple": ("purple", "purple", "violet"),
     "gray": ("gray", "gray", "grey"),
@@ -57,6 +59,10 @@ class Phrases:
     def chance(self, probability: float) -> bool:
         """True with this probability."""
         return bool(self._random.random() < probability)
+
+    def mostly(self, usual: T, others: tuple[T, ...]) -> T:
+        """What a sentence leaves open: mostly what anybody would think of, else any of the others."""
+        return usual if self.chance(_USUAL_SHARE) else self.pick(others)
 
     def colour(self, colour: str) -> str:
         """A word for a colour."""

@@ -1,4 +1,4 @@
-"""Step `reconstruct`: pictures through image tokens and back, PSNR of single icons and of compositions, and a grid."""
+"""Step `reconstruct`: pictures through the VQGAN and back: PSNR of single icons and of compositions, and a grid."""
 
 import argparse
 from pathlib import Path
@@ -6,21 +6,26 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Int, UInt8
 from PIL import Image
 
 from sidecar.checkpoint import load_weights, open_checkpoint
+from sidecar.model.params import load_vqgan_encoder
 from sidecar.model.vqgan import VQGANDecoder, to_pixels
+from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from training.codebook import Codebook
 from training.composition_captions import several_icons, two_things
 from training.icon_captions import one_icon
-from training.paths import CHECKPOINT, ROOT
+from training.paths import CHECKPOINT, ROOT, work_file
 from training.phrases import Phrases
 from training.scenes import Scene, draw
+from training.tokenizer import write_json
 
 SEED = 131
 GRID_FILE = ROOT / "docs" / "pictures" / "reconstruction.png"
 COLUMNS, ROWS = 10, 4
+
+Pixels = UInt8[np.ndarray, "batch side side 3"]
 
 
 def icon_scenes(count: int) -> list[Scene]:
@@ -36,36 +41,60 @@ def composed_scenes(count: int) -> list[Scene]:
     return [makers[number % 2](phrases).scene for number in range(count)]
 
 
-def psnr(originals: Float[np.ndarray, "*shape"], again: Float[np.ndarray, "*shape"]) -> float:
+def psnr(originals: Pixels, again: Pixels) -> float:
     """Peak signal-to-noise ratio in decibels, of values 0..255."""
-    return float(10 * np.log10(255**2 / ((originals - again) ** 2).mean()))
+    error = originals.astype(np.float64) - again
+    return float(10 * np.log10(255**2 / (error**2).mean()))
+
+
+class Reconstructor:
+    """A checkpoint's VQGAN: from a picture to one again, by the encoder's tokens or by given ones."""
+
+    def __init__(self, folder: Path) -> None:
+        found = open_checkpoint(folder)
+        config = found.vqgan_config
+        decoder_params = load_weights(found, jnp.dtype("float32")).vqgan_params
+        encoder_params, _ = load_vqgan_encoder(found.vqgan_folder, config)
+        encoder, decoder = VQGANEncoder(config), VQGANDecoder(config)
+        self._encode = jax.jit(lambda picture: encoder.apply({"params": encoder_params}, picture))
+        self._decode = jax.jit(
+            lambda tokens: to_pixels(decoder.apply({"params": decoder_params}, tokens))
+        )
+
+    def from_pictures(self, pictures: Pixels) -> Pixels:
+        """Each picture through the encoder and the decoder."""
+        tokens = [self._encode(from_pixels(jnp.asarray(picture[None]))) for picture in pictures]
+        return np.concatenate([self._decode(each) for each in tokens])
+
+    def from_tokens(self, tokens: list[Int[np.ndarray, "tokens"]]) -> Pixels:
+        """A picture of each row of tokens."""
+        return np.concatenate([self._decode(each[None]) for each in tokens])
 
 
 def main() -> None:
-    """Print the two figures and write the grid: originals above, what the tokens give below."""
+    """Print the figures and write the grid: originals above, what encoder and decoder give below."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=CHECKPOINT)
     parser.add_argument("--count", type=int, default=200)
     options = parser.parse_args()
-    found = open_checkpoint(options.folder)
-    weights = load_weights(found, jnp.dtype("float32"))
-    module, codebook = VQGANDecoder(found.vqgan_config), Codebook.load()
-    decode = jax.jit(
-        lambda tokens: to_pixels(module.apply({"params": weights.vqgan_params}, tokens))
-    )
+    vqgan, codebook = Reconstructor(options.folder), Codebook.load()
     strips: list[np.ndarray] = []
+    found: dict[str, dict[str, float]] = {}
     for name, scenes in (
         ("single icons", icon_scenes(options.count)),
         ("compositions", composed_scenes(options.count)),
     ):
         originals = np.stack([draw(scene) for scene in scenes])
-        again = np.concatenate([decode(codebook.tokens(scene)[None]) for scene in scenes])
-        value = psnr(originals.astype(np.float64), again.astype(np.float64))
-        print(f"{options.count} {name}: {value:.1f} dB", flush=True)
+        again = vqgan.from_pictures(originals)
+        fixed = vqgan.from_tokens([codebook.tokens(scene) for scene in scenes])
+        found[name] = {"encoder": psnr(originals, again), "codebook": psnr(originals, fixed)}
+        print(f"{options.count} {name}, dB by the tokens of: {found[name]}", flush=True)
         for start in range(0, COLUMNS * ROWS // 2, COLUMNS):
             chosen = slice(start, start + COLUMNS)
             strips += [np.concatenate(list(rows[chosen]), axis=1) for rows in (originals, again)]
+    GRID_FILE.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(strips)).save(GRID_FILE)
+    write_json(work_file("reconstruction.json"), {"count": options.count, "decibel": found})
 
 
 if __name__ == "__main__":

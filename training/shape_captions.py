@@ -54,25 +54,23 @@ def shape_noun(phrases: Phrases, shape: str, colour: str, size: str) -> str:
 
 
 def one_shape(phrases: Phrases) -> Example:
-    """One shape. What the sentence leaves open, its size or its place, is any of those there are."""
+    """One shape; mostly of medium size and in the middle, where the sentence does not say."""
     shape, colour = shape_and_colour(phrases)
     said_size = phrases.pick(("", "", "", *SIZE_WORDS))
-    size = said_size or phrases.pick(SIZES)
-    where = phrases.pick(tuple(ANCHORS))
+    size = said_size or phrases.mostly("medium", SIZES)
+    said_place = phrases.pick(tuple(ANCHORS)) if phrases.chance(0.6) else None
+    where = said_place or phrases.mostly("center", tuple(ANCHORS))
     background, named = background_for(phrases, [colour], 0.7)
     said_background = background if named else None
     content = shape_noun(phrases, shape, colour, said_size)
     cells = (CENTER_CELLS if where == "center" else PLACED_CELLS)[size]
     thing = place(shape, colour, cells, ANCHORS[where])
     scene = Scene(background, (thing,), phrases.number(len(SHADES)))
-    if phrases.chance(0.4):
-        sentence, said_place = phrases.on_background(content, said_background), None
+    phrase = phrases.pick(PLACE_WORDS[said_place]) if said_place else ""
+    if phrases.chance(0.75):
+        sentence = phrases.on_background(f"{content} {phrase}".strip(), said_background)
     else:
-        said_place, phrase = where, phrases.pick(PLACE_WORDS[where])
-        if phrases.chance(0.75):
-            sentence = phrases.on_background(f"{content} {phrase}", said_background)
-        else:
-            sentence = f"{phrases.on_background(content, said_background)} {phrase}"
+        sentence = f"{phrases.on_background(content, said_background)} {phrase}".strip()
     return Example(sentence, scene, said_size or None, said_place)
 
 

@@ -275,7 +275,8 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
 
 def main() -> None:
     """Parse the step's options and train."""
-    options = step_parser(__doc__, steps=2000, batch=BATCH).parse_args()
+    parser = step_parser(__doc__, steps=11_000, batch=BATCH, muon_rate=0.006, adam_rate=8e-4)
+    options = parser.parse_args()
     train(options.steps, options.batch, options.muon_rate, options.adam_rate)
 
 
