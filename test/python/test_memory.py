@@ -86,6 +86,15 @@ def test_what_does_not_fit_is_refused_with_need_have_and_what_to_do():
     check_memory(MEGA, BFLOAT16, slots=8, device=device)
 
 
+def test_a_cpu_needs_as_much_in_sixteen_bits_as_in_thirty_two(monkeypatch):
+    monkeypatch.setattr("sidecar.memory.read_free_bytes", lambda device: 8_000_000_000)
+    with pytest.raises(MemoryInsufficientError) as refusal:
+        check_memory(MEGA, BFLOAT16, slots=8, device=Device("cpu"))
+    words = str(refusal.value)
+    assert "needs 13 GB of memory in bfloat16 with 8 slots, but 8 GB are free on cpu" in words
+    assert "--precision" not in words
+
+
 def test_a_device_that_does_not_count_refuses_nothing():
     check_memory(MEGA, FLOAT32, slots=8, device=Device("gpu"))
 
