@@ -111,7 +111,12 @@ class Cell {
       runFolderParent: this.folder,
       random: () => 0,
     });
-    this.#queue = new JobQueue({ runner: this.supervisor, queueLimit: 9, refusal: () => null });
+    this.#queue = new JobQueue({
+      runner: this.supervisor,
+      queueLimit: 9,
+      // As the server does: what comes after it gave up is refused.
+      refusal: () => (this.supervisor.status().state === "failed" ? SERVER_GAVE_UP : null),
+    });
     this.supervisor.onStatus(({ pid, state }) => {
       if (pid !== null) this.pids.add(pid);
       // As the server does.
@@ -123,10 +128,10 @@ class Cell {
     return path.join(this.once, "done");
   }
 
-  submit(): Promise<void> {
+  async submit(): Promise<void> {
     const onImage = (image: TaskImage, index: number) => (this.images[index] = image);
     const spec = { prompt: "a", seeds: [5, 6], sampling: SAMPLING, deadlineInMs: 60_000 };
-    return this.#queue.submit(spec, { onImage }).done;
+    await this.#queue.submit(spec, { onImage }).done;
   }
 
   async dispose(): Promise<void> {
