@@ -113,20 +113,14 @@ def _draw_picture(
     found: "CheckpointFolders", weights: "Weights", dtype: "DTypeLike", tokens: int
 ) -> dict[str, float]:
     """Draw one picture with the engine; of fewer tokens than the checkpoint's to see that it can."""
+    from sidecar.checkpoint import open_text
     from sidecar.engine import Engine, EngineTask
-    from sidecar.text import TextProcessor
 
-    config = found.config
-    text = TextProcessor.from_checkpoint(
-        found.folder,
-        max_length=config.max_text_length,
-        vocab_size=config.encoder_vocab_size,
-        normalize=True,
-    )
+    text = open_text(found)
     empty, prompt = text.unconditional(), text.encode("a red cat")
     positions = weights.params["decoder"]["embed_positions"]
     positions["embedding"] = positions["embedding"][:tokens]
-    smaller = replace(found, config=replace(config, image_length=tokens))
+    smaller = replace(found, config=replace(found.config, image_length=tokens))
     engine = Engine(
         smaller, weights, (empty.ids, empty.mask), slots=1, chunk_tokens=16, dtype=dtype
     )

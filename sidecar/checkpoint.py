@@ -17,6 +17,7 @@ from blake3 import blake3
 from sidecar.config import ModelConfig, SamplingSettings, VQGANConfig
 from sidecar.json_values import ConfigError
 from sidecar.model.params import Params, load_dallebart, load_vqgan
+from sidecar.text import TextProcessor
 from sidecar.weight_files import (
     INDEX_FILE,
     WEIGHTS_FILE,
@@ -96,6 +97,20 @@ def load_weights(found: CheckpointFolders, dtype: jnp.dtype) -> Weights:
     vqgan_params, vqgan_digest = load_vqgan(found.vqgan_folder, found.vqgan_config)
     combined = blake3(f"{digest} {vqgan_digest}".encode()).hexdigest()
     return Weights(params, vqgan_params, combined)
+
+
+def open_text(found: CheckpointFolders) -> TextProcessor:
+    """The tokenizer of a checkpoint, for prompts as its config wants them.
+
+    Raises:
+        TokenizerError: missing, unreadable, or one that belongs to another model.
+    """
+    return TextProcessor.from_checkpoint(
+        found.folder,
+        max_length=found.config.max_text_length,
+        vocab_size=found.config.encoder_vocab_size,
+        normalize=found.config.normalize_text,
+    )
 
 
 def _refuse_other_files(folder: Path) -> None:

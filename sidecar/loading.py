@@ -15,6 +15,7 @@ from sidecar.checkpoint import (
     Weights,
     load_weights,
     open_checkpoint,
+    open_text,
 )
 from sidecar.config import SAMPLING_LIMITS, SamplingSettings
 from sidecar.engine import Engine, EngineTask
@@ -67,12 +68,7 @@ def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
     with phases.measure("load"):
         phases.report(0, 2, "files")
         found = open_checkpoint(folder, vqgan_folder)
-        text = TextProcessor.from_checkpoint(
-            found.folder,
-            max_length=found.config.max_text_length,
-            vocab_size=found.config.encoder_vocab_size,
-            normalize=found.config.normalize_text,
-        )
+        text = open_text(found)
         dtype = _choose_precision(config.precision)
         check_memory(found.config, dtype, slots=config.slots, device=jax.devices()[0])
         weights = load_weights(found, dtype)

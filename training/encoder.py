@@ -5,7 +5,6 @@ fixed, so this is classification: of a place's distances to all codes, the one t
 Run again to go on where it stopped.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -16,7 +15,7 @@ from sidecar.config import VQGANConfig
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from training.codebook import Codebook
 from training.fast_math import cross_entropy
-from training.loop import Schedule, step_parser, train_on
+from training.loop import Schedule, Update, step_parser, train_on
 from training.optimizer import Params, Run, apply_scaled, build_optimizer
 from training.paths import work_file
 from training.shapes import GRID
@@ -29,13 +28,12 @@ STATE = "encoder.state"
 
 def make_step(
     module: VQGANEncoder, optimizer: optax.GradientTransformation, entries: jax.Array
-) -> Callable[..., tuple[Params, optax.OptState, jax.Array, jax.Array]]:
+) -> Update[tuple[Tokens, Pixels]]:
     """One compiled update; also the share of places whose nearest code is the right one."""
 
     @partial(jax.jit, donate_argnums=(0, 1))
-    def step(
-        params: Params, state: optax.OptState, tokens: Tokens, pixels: Pixels, scale: jax.Array
-    ):
+    def step(params: Params, state: optax.OptState, batch: tuple[Tokens, Pixels], scale: jax.Array):
+        tokens, pixels = batch
         targets = jnp.asarray(tokens).reshape(-1)
 
         def loss(params: Params) -> tuple[jax.Array, jax.Array]:
@@ -47,7 +45,7 @@ def make_step(
 
         (value, agreement), gradients = jax.value_and_grad(loss, has_aux=True)(params)
         updates, state = optimizer.update(gradients, state, params)
-        return apply_scaled(params, updates, scale), state, value, agreement
+        return apply_scaled(params, updates, scale), state, (value, agreement)
 
     return step
 
@@ -65,18 +63,14 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
     update = make_step(module, optimizer, jnp.asarray(codebook.embedding()))
     source = PictureSource(codebook, SEED + run.step)
 
-    def advance(scale: float) -> tuple[jax.Array, jax.Array]:
-        tokens, pixels = source.batch(batch, GRID if run.step >= whole_from else WINDOW)
-        run.params, run.optimizer_state, value, agreement = update(
-            run.params, run.optimizer_state, tokens, pixels, scale
-        )
-        return value, agreement
+    def next_batch() -> tuple[Tokens, Pixels]:
+        return source.batch(batch, GRID if run.step >= whole_from else WINDOW)
 
     def describe(means: list[float]) -> dict[str, float]:
         loss, agreement = means
         return {"loss": loss, "agreement": agreement}
 
-    train_on(run, path, Schedule(steps, WARM_UP, DECAY_SHARE), advance, describe)
+    train_on(run, path, Schedule(steps, WARM_UP, DECAY_SHARE), update, next_batch, describe)
 
 
 def main() -> None:

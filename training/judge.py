@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from training.concepts import load_concepts
 from training.crops import Crop, cut_thing
 from training.paths import work_file
-from training.scenes import COLOUR_NAMES, SHADES, Scene, Thing, background_rgb, draw
+from training.scenes import ANCHORS, COLOUR_NAMES, SHADES, Scene, background_rgb, draw, place
 from training.sprites import ICON_CELLS
 
 SEED = 77
@@ -52,9 +52,11 @@ class SourceCrops:
     def _crop(self, label: int) -> Crop:
         colour, shade = (
             COLOUR_NAMES[self._random.integers(len(COLOUR_NAMES))],
-            self._random.integers(3),
+            self._random.integers(len(SHADES)),
         )
-        crop = source_crop(label, ICON_CELLS[self._random.integers(3)], colour, int(shade))
+        crop = source_crop(
+            label, ICON_CELLS[self._random.integers(len(ICON_CELLS))], colour, int(shade)
+        )
         if self._random.random() < 0.5:
             crop = (
                 crop + np.roll(crop, self._random.integers(1, 3), axis=self._random.integers(2))
@@ -71,7 +73,7 @@ class SourceCrops:
 
 def source_crop(label: int, cells: int, colour: str, shade: int) -> Crop:
     """A source picture as the judge would see it."""
-    thing = Thing(load_concepts()[label].icon, None, cells, (16 - cells) // 2, (16 - cells) // 2)
+    thing = place(load_concepts()[label].icon, None, cells, ANCHORS["center"])
     picture = draw(Scene(colour, (thing,), shade))
     return cut_thing(picture, np.array(background_rgb(colour, shade), dtype=np.uint8))
 

@@ -3,14 +3,20 @@
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
+import optax
 
-from training.optimizer import Clock, Run, rate_scale
+from training.optimizer import Clock, Params, Run, rate_scale
 
 REPORT_EVERY, SAVE_EVERY = 20, 50
+
+Batch = TypeVar("Batch")
+Measured = tuple[jax.Array, ...]
+Update = Callable[[Params, optax.OptState, Batch, float], tuple[Params, optax.OptState, Measured]]
+"""Makes one step with a share of the full rates: parameters, optimiser and batch in, the first two and figures out."""
 
 
 class Schedule(NamedTuple):
@@ -25,22 +31,25 @@ def train_on(
     run: Run,
     path: Path,
     schedule: Schedule,
-    advance: Callable[[float], tuple[jax.Array, ...]],
+    update: Update[Batch],
+    next_batch: Callable[[], Batch],
     describe: Callable[[list[float]], Mapping[str, float]],
 ) -> None:
     """Train `run` up to the last step, with progress lines, a curve, and its state saved in `path`.
 
     Args:
-        advance: makes one update of `run` with a share of the full rates; returns what is averaged between reports.
+        update: one step; what it measures is averaged between reports.
         describe: the columns of the curve, but for the minutes, from those averages.
     """
     clock = Clock(run.seconds)
     recent: list[tuple[float, ...]] = []
     while run.step < schedule.steps:
         scale = rate_scale(run.step, schedule.steps, schedule.warm_up, schedule.decay_share)
-        measured = jax.device_get(advance(scale))
+        run.params, run.optimizer_state, measured = update(
+            run.params, run.optimizer_state, next_batch(), scale
+        )
         run.step += 1
-        recent.append(tuple(float(value) for value in measured))
+        recent.append(tuple(float(value) for value in jax.device_get(measured)))
         is_last = run.step == schedule.steps
         if run.step % REPORT_EVERY == 0 or is_last:
             run.seconds = clock.seconds()

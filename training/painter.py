@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from sidecar.checkpoint import load_weights, open_checkpoint
+from sidecar.checkpoint import load_weights, open_checkpoint, open_text
 from sidecar.config import SamplingSettings
 from sidecar.engine import Engine, EngineTask
-from sidecar.text import TextProcessor
 
 SLOTS = 8
 
@@ -22,12 +21,7 @@ class Painter:
     def __init__(self, folder: Path) -> None:
         found = open_checkpoint(folder)
         self.defaults = found.sampling
-        self._text = TextProcessor.from_checkpoint(
-            folder,
-            max_length=found.config.max_text_length,
-            vocab_size=found.config.encoder_vocab_size,
-            normalize=found.config.normalize_text,
-        )
+        self._text = open_text(found)
         empty = self._text.unconditional()
         dtype = jnp.dtype("float32")
         self._engine = Engine(

@@ -5,7 +5,6 @@ caption in ten is empty (the tokenizer on "", the input of the unconditional pas
 again to go on where it stopped.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from sidecar.model.dallebart import DalleBart
 from training.captions import ExampleSource
 from training.codebook import Codebook
 from training.fast_math import cross_entropy, fast_math
-from training.loop import Schedule, step_parser, train_on
+from training.loop import Schedule, Update, step_parser, train_on
 from training.optimizer import Params, Run, apply_scaled, build_optimizer, count_parameters
 from training.paths import work_file
 from training.shapes import GRID
@@ -195,9 +194,7 @@ def token_losses(logits: Float[Array, "B L V"], batch: Batch) -> Losses:
     )
 
 
-def make_step(
-    module: DalleBart, optimizer: optax.GradientTransformation
-) -> Callable[[Params, optax.OptState, Batch, float], tuple[Params, optax.OptState, Losses]]:
+def make_step(module: DalleBart, optimizer: optax.GradientTransformation) -> Update[Batch]:
     """One compiled update."""
 
     @partial(jax.jit, donate_argnums=(0, 1))
@@ -260,17 +257,11 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
     update = make_step(module, optimizer)
     print(f"{count_parameters(params)} parameters, from step {run.step} to {steps}", flush=True)
 
-    def advance(scale: float) -> Losses:
-        batch = source.batch(batch_size)
-        run.params, run.optimizer_state, losses = update(
-            run.params, run.optimizer_state, batch, scale
-        )
-        return losses
-
     def describe(means: list[float]) -> dict[str, float]:
         return dict(zip(Losses._fields, means, strict=True))
 
-    train_on(run, path, Schedule(steps, WARM_UP, DECAY_SHARE), advance, describe)
+    schedule = Schedule(steps, WARM_UP, DECAY_SHARE)
+    train_on(run, path, schedule, update, lambda: source.batch(batch_size), describe)
 
 
 def main() -> None:

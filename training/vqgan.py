@@ -5,7 +5,6 @@ differences (edges). Most steps see windows of 8x8 tokens, four times cheaper; t
 Run again to go on where it stopped.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -18,7 +17,7 @@ from sidecar.config import VQGANConfig
 from sidecar.model.vqgan import VQGANDecoder
 from training.captions import ExampleSource
 from training.codebook import EMBED_DIM, Codebook
-from training.loop import Schedule, step_parser, train_on
+from training.loop import Schedule, Update, step_parser, train_on
 from training.optimizer import Params, Run, apply_scaled, build_optimizer
 from training.paths import work_file
 from training.scenes import draw
@@ -117,11 +116,13 @@ def initial_params(module: VQGANDecoder, codebook: Codebook) -> Params:
 
 def make_step(
     module: VQGANDecoder, optimizer: optax.GradientTransformation
-) -> Callable[..., tuple[Params, optax.OptState, jax.Array, jax.Array]]:
+) -> Update[tuple[Tokens, Pixels]]:
     """One compiled update; the codebook itself is never changed."""
 
     @partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, tokens, pixels, scale):
+    def step(params, state, batch, scale):
+        tokens, pixels = batch
+
         def loss(trained):
             drawn = module.apply({"params": {**trained, "quantize": params["quantize"]}}, tokens)
             return picture_loss(drawn, pixels.astype(jnp.float32) / 255.0)
@@ -130,7 +131,7 @@ def make_step(
         (value, squared), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
         updates, state = optimizer.update(gradients, state, trained)
         trained = apply_scaled(trained, updates, scale)
-        return {**trained, "quantize": params["quantize"]}, state, value, squared
+        return {**trained, "quantize": params["quantize"]}, state, (value, squared)
 
     return step
 
@@ -147,18 +148,14 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
     update = make_step(module, optimizer)
     source = PictureSource(codebook, SEED + run.step)
 
-    def advance(scale: float) -> tuple[jax.Array, jax.Array]:
-        tokens, pixels = source.batch(batch, GRID if run.step >= whole_from else WINDOW)
-        run.params, run.optimizer_state, loss, squared = update(
-            run.params, run.optimizer_state, tokens, pixels, scale
-        )
-        return loss, squared
+    def next_batch() -> tuple[Tokens, Pixels]:
+        return source.batch(batch, GRID if run.step >= whole_from else WINDOW)
 
     def describe(means: list[float]) -> dict[str, float]:
         loss, error = means
         return {"loss": loss, "psnr": float(-10 * np.log10(error))}
 
-    train_on(run, path, Schedule(steps, WARM_UP, DECAY_SHARE), advance, describe)
+    train_on(run, path, Schedule(steps, WARM_UP, DECAY_SHARE), update, next_batch, describe)
 
 
 def main() -> None:

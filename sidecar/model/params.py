@@ -41,13 +41,12 @@ def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple
         CheckpointError: unreadable, or a leaf is missing, left over, of another shape or not finite.
     """
     stored = index_weights(folder)
-    leaves = stored.leaves
     names = DalleBartNames(config)
-    targets = {leaf: names.targets(leaf) for leaf in leaves}
+    targets = {leaf: names.targets(leaf) for leaf in stored.leaves}
     expected = _dallebart_shapes(config)
     _check_leaves(stored.leaves, targets, expected)
     for target in _missing(targets, expected):
-        theirs = names.name(target, is_scanned=any(map(is_stack, leaves)))
+        theirs = names.name(target, is_scanned=any(map(is_stack, stored.leaves)))
         raise CheckpointError(f"{stored.head}: {'/'.join(theirs)} is missing")
     return _load(stored, targets, expected, dtype)
 

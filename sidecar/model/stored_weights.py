@@ -35,10 +35,11 @@ def index_weights(folder: Path) -> StoredWeights:
     found = find_weight_files(folder)
     if found is None:
         raise CheckpointError(f"{folder / WEIGHTS_FILE}: no such file")
-    if found.leaves_of_shards is None:
+    places = found.leaves_of_shards
+    if places is None:
         return StoredWeights(found.head, (found.head,), index_leaves(found.head))
     leaves: dict[LeafPath, Leaf] = {}
-    for name, expected in sorted(found.leaves_of_shards.items()):
+    for name, expected in sorted(places.items()):
         for leaf_path, leaf in _index_shard(folder / name, expected).items():
             if leaf_path in leaves:
                 other = leaves[leaf_path].file.name
@@ -46,7 +47,7 @@ def index_weights(folder: Path) -> StoredWeights:
                     f"{leaf.file}: {'/'.join(leaf_path)} is there twice, in {other} too"
                 )
             leaves[leaf_path] = leaf
-    _check_places(found, leaves)
+    _check_places(places, leaves)
     _refuse_forgotten_shards(found)
     return StoredWeights(found.head, tuple(found.paths), leaves)
 
@@ -65,11 +66,11 @@ def _index_shard(path: Path, expected: frozenset[str]) -> dict[LeafPath, Leaf]:
     return leaves
 
 
-def _check_places(found: WeightFiles, leaves: Mapping[LeafPath, Leaf]) -> None:
+def _check_places(places: Mapping[str, frozenset[str]], leaves: Mapping[LeafPath, Leaf]) -> None:
     """Refuse a leaf in a shard that the index does not name for it."""
     for path, leaf in leaves.items():
         name = "/".join(path)
-        if name not in (found.leaves_of_shards or {})[leaf.file.name]:
+        if name not in places[leaf.file.name]:
             raise CheckpointError(
                 f"{leaf.file}: {name} is not among the weights that {INDEX_FILE} names"
             )

@@ -28,12 +28,7 @@ const SWITCH_WORDS: ReadonlyMap<string, boolean> = new Map([
 
 /** A time in seconds, of which a thousandth is the smallest part. */
 export function secondsText(min: number, max: number): Kind<number> {
-  const expected = `a number of seconds from ${min} to ${max}`;
-  return z
-    .string()
-    .refine((text) => /^\d{1,9}(?:\.\d{1,3})?$/.test(text.trim()), { error: expected, abort: true })
-    .transform(Number)
-    .pipe(z.number().min(min, { error: expected }).max(max, { error: expected }));
+  return numberText(/^\d{1,9}(?:\.\d{1,3})?$/, min, max, "a number of seconds");
 }
 
 /** A setting in seconds. */
@@ -58,12 +53,16 @@ export function countFlag(
 
 /** A whole number. */
 export function integerText(min: number, max: number): Kind<number> {
-  const expected = `an integer from ${min} to ${max}`;
+  return numberText(/^[+-]?\d{1,9}$/, min, max, "an integer");
+}
+
+function numberText(pattern: RegExp, min: number, max: number, what: string): Kind<number> {
+  const error = `${what} from ${min} to ${max}`;
   return z
     .string()
-    .refine((text) => /^[+-]?\d{1,9}$/.test(text.trim()), { error: expected, abort: true })
+    .refine((text) => pattern.test(text.trim()), { error, abort: true })
     .transform(Number)
-    .pipe(z.number().min(min, { error: expected }).max(max, { error: expected }));
+    .pipe(z.number().min(min, { error }).max(max, { error }));
 }
 
 /** One of some words, in any case. */

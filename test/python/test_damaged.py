@@ -1,6 +1,5 @@
 """Damaged checkpoints: each ends the start with one line that names the file, and none is tried again."""
 
-import json
 import random
 import shutil
 import tracemalloc
@@ -9,13 +8,12 @@ import jax.numpy as jnp
 import msgpack
 import numpy as np
 import pytest
-from damage import WEIGHTS, array, copy, edit_json, edit_leaf
+from damage import WEIGHTS, add_words, array, copy, edit_json, edit_leaf
 from goldens import VQGAN_FOLDER, model_folder
 
-from sidecar.checkpoint import load_weights, open_checkpoint
+from sidecar.checkpoint import load_weights, open_checkpoint, open_text
 from sidecar.loading import describe_failure
 from sidecar.model.msgpack_file import index_leaves
-from sidecar.text import TextProcessor
 from sidecar.weight_files import CheckpointError
 
 MODEL = "variant-bias"
@@ -51,9 +49,7 @@ def folder(tmp_path):
 def read(folder):
     """All that a start reads of a checkpoint, in its order."""
     found = open_checkpoint(folder)
-    TextProcessor.from_checkpoint(
-        folder, max_length=64, vocab_size=found.config.encoder_vocab_size, normalize=True
-    )
+    open_text(found)
     return load_weights(found, jnp.dtype("float32"))
 
 
@@ -255,20 +251,13 @@ def test_a_config_that_is_none(folder, file, content):
     assert_refused(folder, f"{folder / file}: ")
 
 
-def with_a_foreign_vocabulary(folder):
-    path = folder / "tokenizer.json"
-    values = json.loads(path.read_text())
-    values["model"]["vocab"] |= {f"word{number}": number for number in range(600, 700)}
-    path.write_text(json.dumps(values))
-
-
 def without_a_pad_token(folder):
     path = folder / "tokenizer.json"
     path.write_text(path.read_text().replace("<pad>", "<gap>"))
 
 
 TOKENIZERS = {
-    "ids beyond the table": (with_a_foreign_vocabulary, "ids up to 699, but model/encoder/embed_tok"),
+    "ids beyond the table": (add_words, "ids up to 699, but model/encoder/embed_tok"),
     "no pad token": (without_a_pad_token, "tokenizer lacks <pad>"),
     "no json": (lambda folder: (folder / "tokenizer.json").write_text("{"), "is not a tokenizer"),
     "empty": (lambda folder: (folder / "tokenizer.json").write_text(""), "is not a tokenizer"),

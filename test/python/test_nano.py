@@ -7,9 +7,8 @@ import pytest
 from conftest import REPO_ROOT
 from scene_check import judge_best, read_sentence
 
-from sidecar.checkpoint import load_weights, open_checkpoint
+from sidecar.checkpoint import load_weights, open_checkpoint, open_text
 from sidecar.engine import Engine, EngineTask
-from sidecar.text import TextProcessor
 
 FOLDER = REPO_ROOT / "checkpoints" / "nano"
 LEAST_SHARE = 0.8
@@ -25,12 +24,7 @@ def fixture():
 def pictures(fixture):
     """One picture for each sentence, with the checkpoint's own sampling defaults."""
     found = open_checkpoint(FOLDER)
-    text = TextProcessor.from_checkpoint(
-        FOLDER,
-        max_length=found.config.max_text_length,
-        vocab_size=found.config.encoder_vocab_size,
-        normalize=found.config.normalize_text,
-    )
+    text = open_text(found)
     empty, dtype = text.unconditional(), jnp.dtype("float32")
     slots = len(fixture["sentences"])
     engine = Engine(
