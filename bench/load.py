@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
 from synthetic import CONFIGS, write_checkpoint
 
 if TYPE_CHECKING:
@@ -27,26 +28,15 @@ if TYPE_CHECKING:
     from sidecar.checkpoint import CheckpointFolders, Weights
 
 PIECE_BYTES = 1 << 20
+LAYER_BYTES = 11 << 20
 KIB, GB = 1024, 1e9
-_COPY = """
-import sys, time
-import numpy as np
-source = np.ones(11 << 20, np.uint8)
-left = int(sys.argv[1])
-kept = []
-started = time.perf_counter()
-while left > 0:
-    kept.append(source.copy())
-    left -= source.size
-print(time.perf_counter() - started)
-"""
 
 
 def main() -> None:
     """Make, measure, print."""
     arguments = _read_arguments()
-    if arguments.folder:
-        _measure_load(arguments.folder, arguments.precision, arguments.picture)
+    if arguments.measure:
+        print(json.dumps(_measure(arguments)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.within) as folder:
         _report(arguments, Path(folder) / arguments.name)
@@ -54,20 +44,22 @@ def main() -> None:
 
 def _report(arguments: argparse.Namespace, folder: Path) -> None:
     parameters = write_checkpoint(arguments.name, folder)
-    files = [folder / "flax_model.msgpack", folder / "vqgan" / "flax_model.msgpack"]
     print(f"{arguments.name}: {parameters:,} parameters in float32, as {arguments.precision}")
     for state in ("cold", "warm"):
         reads, copies, loads = [], [], []
         for _ in range(arguments.repeats):
-            reads.append(_time_reading(files, is_cold=state == "cold"))
-            found = _run_child(arguments, folder, files, is_cold=state == "cold")
+            reads.append(_run_child(arguments, folder, state, "read")["seconds"])
+            found = _run_child(arguments, folder, state, "load")
             loads.append(found["seconds"])
-            copies.append(_time_copy(found["weight_bytes"]))
+            copy = _run_child(arguments, folder, state, "copy", found["weight_bytes"])
+            copies.append(copy["seconds"])
         read, copy, load = median(reads), median(copies), median(loads)
         print(
             f"{state} page cache: load {load:.2f} s; read once {read:.2f} s, copy {copy:.2f} s; "
             f"{load / (1.5 * read + copy):.2f} of (1.5 x read + copy)"
         )
+    if arguments.picture:
+        found = _run_child(arguments, folder, "warm", "picture")
     weights, peak = found["weight_bytes"], found["peak_bytes"]
     print(
         f"weights {weights / GB:.3f} GB; peak memory of the process {peak / GB:.3f} GB, "
@@ -82,22 +74,47 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
         )
 
 
-def _measure_load(folder: Path, precision: str, picture_tokens: int | None) -> None:
-    """In the child: load as the sidecar does, and print what it took as JSON."""
+def _measure(arguments: argparse.Namespace) -> dict[str, float]:
+    """In the child: how long one of the three took.
+
+    All three start JAX first, then have the machine hold as much free memory as the files and their weights take: a
+    virtual machine gives free memory back to its host within seconds, and how long it takes to get it again, up to
+    ten times as long as loading, says nothing about this program.
+    """
+    import jax.numpy as jnp
+
+    jnp.zeros(()).block_until_ready()
+    _hold_free_memory(2 * sum(file.stat().st_size for file in _files(arguments.folder)))
+    match arguments.measure:
+        case "read":
+            return {"seconds": _time_reading(_files(arguments.folder))}
+        case "copy":
+            return {"seconds": _time_copying(arguments.bytes)}
+        case _:
+            tokens = arguments.picture if arguments.measure == "picture" else None
+            return _measure_load(arguments.folder, arguments.precision, tokens)
+
+
+def _hold_free_memory(size: int) -> None:
+    """Let a process of its own have `size` bytes, and give them back to this machine."""
+    touch = "import sys, numpy; numpy.ones(int(sys.argv[1]), numpy.uint8)"
+    subprocess.run([sys.executable, "-c", touch, str(size)], check=True)
+
+
+def _measure_load(folder: Path, precision: str, picture_tokens: int | None) -> dict[str, float]:
+    """Load as the sidecar does."""
     import jax
     import jax.numpy as jnp
 
     from sidecar.checkpoint import load_weights, open_checkpoint
 
     dtype = jnp.dtype(precision)
-    jnp.zeros(()).block_until_ready()
     before = _peak_bytes()
-    started, started_processor = time.perf_counter(), time.process_time()
+    started = time.perf_counter()
     found = open_checkpoint(folder)
     weights = jax.block_until_ready(load_weights(found, dtype))
     report = {
         "seconds": time.perf_counter() - started,
-        "processor_seconds": time.process_time() - started_processor,
         "before_bytes": before,
         "peak_bytes": _peak_bytes(),
         "weight_bytes": sum(
@@ -106,7 +123,7 @@ def _measure_load(folder: Path, precision: str, picture_tokens: int | None) -> N
     }
     if picture_tokens:
         report |= _draw_picture(found, weights, dtype, picture_tokens)
-    print(json.dumps(report))
+    return report
 
 
 def _draw_picture(
@@ -141,22 +158,23 @@ def _draw_picture(
 
 
 def _run_child(
-    arguments: argparse.Namespace, folder: Path, files: list[Path], *, is_cold: bool
+    arguments: argparse.Namespace, folder: Path, state: str, measure: str, size: int = 0
 ) -> dict[str, float]:
-    if is_cold:
-        _drop_from_cache(files)
+    if state == "cold":
+        _drop_from_cache(_files(folder))
     command = [sys.executable, __file__, arguments.name, "--precision", arguments.precision]
-    command += ["--folder", str(folder)]
-    # One picture is enough: the second child makes it.
-    command += ["--picture", str(arguments.picture)] if arguments.picture and not is_cold else []
+    command += ["--folder", str(folder), "--measure", measure, "--bytes", str(size)]
+    command += ["--picture", str(arguments.picture)] if arguments.picture else []
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(output.stdout)
 
 
-def _time_reading(files: list[Path], *, is_cold: bool) -> float:
-    if is_cold:
-        _drop_from_cache(files)
+def _files(folder: Path) -> list[Path]:
+    return [folder / "flax_model.msgpack", folder / "vqgan" / "flax_model.msgpack"]
+
+
+def _time_reading(files: list[Path]) -> float:
     buffer = bytearray(PIECE_BYTES)
     started = time.perf_counter()
     for file in files:
@@ -166,15 +184,14 @@ def _time_reading(files: list[Path], *, is_cold: bool) -> float:
     return time.perf_counter() - started
 
 
-def _time_copy(size: int) -> float:
-    """Seconds to copy `size` bytes into memory that is new to a process, in arrays as large as a layer's.
-
-    In a process of its own: one that has had the memory before gets it much sooner.
-    """
-    output = subprocess.run(
-        [sys.executable, "-c", _COPY, str(size)], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return float(output.stdout)
+def _time_copying(size: int) -> float:
+    """Seconds to copy `size` bytes into memory that is new to the process, in arrays as large as a layer's."""
+    source = np.ones(LAYER_BYTES, np.uint8)
+    started = time.perf_counter()
+    kept = [source.copy() for _ in range(-(-size // LAYER_BYTES))]
+    seconds = time.perf_counter() - started
+    kept.clear()
+    return seconds
 
 
 def _drop_from_cache(files: list[Path]) -> None:
@@ -204,7 +221,8 @@ def _read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, default=5, help="of which the median is printed")
     parser.add_argument("--within", type=Path, help="where the temporary folder is made")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    for name, kind in (("--folder", Path), ("--measure", str), ("--bytes", int)):
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

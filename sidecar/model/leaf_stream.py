@@ -12,10 +12,10 @@ import numpy as np
 from blake3 import blake3
 from ml_dtypes import bfloat16
 
+from sidecar.model.host_memory import HostMemory
 from sidecar.model.msgpack_file import Leaf, LeafPath
 from sidecar.weight_files import CheckpointError
 
-DEVICE_ALIGNMENT = 64
 # Small enough that what is done to a piece finds it in the processor's cache.
 PIECE_BYTES = 1 << 20
 PIECES = 4
@@ -31,18 +31,20 @@ _EXPONENT = {
 class LeafStream:
     """Reads arrays in the order of the files; one pass checks, casts and hashes.
 
-    Holds a few small pieces of a file at a time. A second thread hashes and checks them while the first
-    makes the arrays, so what is wrong with a piece is known a few pieces later, and at `finish` at the latest.
+    Reads small pieces, into their place where they need no cast. A second thread hashes and checks a few of them
+    while the first goes on, so what is wrong with a piece is known a few pieces later, and at `finish` at the latest.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = iter(files)
         self._digest = blake3()
+        self._memory = HostMemory()
 
     def __enter__(self) -> "LeafStream":
         self._open(next(self._files))
         self._examiner = ThreadPoolExecutor(1)
-        self._pieces = deque(_Piece() for _ in range(PIECES))
+        self._pieces = deque(memoryview(bytearray(PIECE_BYTES)) for _ in range(PIECES))
+        self._unknown: deque[Future[None]] = deque()
         return self
 
     def __exit__(
@@ -63,14 +65,14 @@ class LeafStream:
             CheckpointError: NaN or infinity, here or just before, or a file is shorter than when it was
                 indexed.
         """
-        numbers = self._read_numbers(name, leaf, math.prod(shape))
+        sizes = self._piece_sizes(leaf, math.prod(shape))
         for _ in range(1 if leaf.shape == shape else leaf.shape[0]):
-            part = empty_aligned(shape, dtype)
+            part = self._memory.empty(shape, dtype)
             flat, filled = part.reshape(-1), 0
             while filled < flat.size:
-                piece = next(numbers)
-                cast_into(flat[filled : filled + piece.size], piece)
-                filled += piece.size
+                count = next(sizes)
+                self._fill(flat[filled : filled + count], name, leaf)
+                filled += count
             yield part
 
     def finish(self) -> str:
@@ -83,23 +85,32 @@ class LeafStream:
         for path in self._files:
             self._go_on_with(path)
             self._pass_to_end()
-        for piece in self._pieces:
-            piece.wait()
+        while self._unknown:
+            self._unknown.popleft().result()
         return self._digest.hexdigest()
 
-    def _read_numbers(self, name: LeafPath, leaf: Leaf, part_size: int) -> Iterator[np.ndarray]:
-        """The leaf's numbers in pieces, none of which reaches over the end of a part."""
+    def _piece_sizes(self, leaf: Leaf, part_size: int) -> Iterator[int]:
+        """How many numbers to read next, the file standing before them; no piece reaches over a part's end."""
         while self._path != leaf.file:
             self._pass_to_end()
             self._go_on_with(next(self._files))
-        left_of_part = part_bytes = part_size * leaf.dtype.itemsize
+        left_of_part = part_size
         for offset, length in leaf.spans:
             self._pass_to(offset)
-            while length:
-                size = min(length, left_of_part, PIECE_BYTES)
-                bytes_ = self._read_piece(size, (name, leaf))
-                yield np.frombuffer(bytes_, leaf.dtype)
-                length, left_of_part = length - size, left_of_part - size or part_bytes
+            left = length // leaf.dtype.itemsize
+            while left:
+                size = min(left, left_of_part, PIECE_BYTES // leaf.dtype.itemsize)
+                yield size
+                left, left_of_part = left - size, left_of_part - size or part_size
+
+    def _fill(self, target: np.ndarray, name: LeafPath, leaf: Leaf) -> None:
+        """Read the next numbers into their place, at once where they are of its type already."""
+        if target.dtype == leaf.dtype:
+            self._read(memoryview(target.view(np.uint8)), (name, leaf))
+            return
+        bytes_ = self._next_piece()[: target.size * leaf.dtype.itemsize]
+        self._read(bytes_, (name, leaf))
+        cast_into(target, np.frombuffer(bytes_, leaf.dtype))
 
     def _open(self, path: Path) -> None:
         self._path = path
@@ -115,19 +126,21 @@ class LeafStream:
 
     def _pass_to(self, offset: int) -> None:
         while self._position < offset:
-            self._read_piece(min(offset - self._position, PIECE_BYTES))
+            self._read(self._next_piece()[: offset - self._position])
 
-    def _read_piece(self, size: int, of: tuple[LeafPath, Leaf] | None = None) -> memoryview:
-        """The next bytes of the file, of a leaf or none, good until `PIECES` - 1 more were read."""
-        piece = self._pieces[0]
+    def _next_piece(self) -> memoryview:
+        """Memory for some bytes of the file, good until `PIECES` - 1 more reads."""
         self._pieces.rotate(-1)
-        piece.wait()
-        bytes_ = memoryview(piece.memory)[:size]
-        if self._file.readinto(bytes_) != size:
+        return self._pieces[-1]
+
+    def _read(self, bytes_: memoryview, of: tuple[LeafPath, Leaf] | None = None) -> None:
+        """Fill `bytes_` with the next bytes of the file, of a leaf or none."""
+        if len(self._unknown) == PIECES:
+            self._unknown.popleft().result()
+        if self._file.readinto(bytes_) != len(bytes_):
             raise CheckpointError(f"{self._path}: cut short while it was read")
-        piece.examined = self._examiner.submit(self._examine, bytes_, of)
-        self._position += size
-        return bytes_
+        self._unknown.append(self._examiner.submit(self._examine, bytes_, of))
+        self._position += len(bytes_)
 
     def _examine(self, bytes_: memoryview, of: tuple[LeafPath, Leaf] | None) -> None:
         """In the second thread."""
@@ -137,27 +150,6 @@ class LeafStream:
         name, leaf = of
         if not is_finite(np.frombuffer(bytes_, leaf.dtype)):
             raise CheckpointError(f"{leaf.file}: {'/'.join(name)} holds NaN or infinity")
-
-
-class _Piece:
-    """Memory for some bytes of the file, and when it is free again."""
-
-    def __init__(self) -> None:
-        self.memory = bytearray(PIECE_BYTES)
-        self.examined: Future[None] | None = None
-
-    def wait(self) -> None:
-        """Until it is free again; raises what was wrong with its bytes."""
-        if self.examined is not None:
-            self.examined.result()
-
-
-def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Uninitialised memory that JAX's CPU device can use in place, without a copy of its own."""
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + DEVICE_ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % DEVICE_ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def is_finite(numbers: np.ndarray) -> bool:
