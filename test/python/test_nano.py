@@ -1,6 +1,7 @@
 """The embedded checkpoint draws what a sentence asks for, judged by its pixels."""
 
 import json
+import re
 
 import jax.numpy as jnp
 import pytest
@@ -9,10 +10,16 @@ from scene_check import judge_best, read_sentence
 
 from sidecar.checkpoint import load_weights, open_checkpoint, open_text
 from sidecar.engine import Engine, EngineTask
+from sidecar.model.msgpack_file import index_leaves
+from sidecar.model.params import load_vqgan_encoder
+from sidecar.model.vqgan import VQGANDecoder, to_pixels
+from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
+from sidecar.weight_files import WEIGHTS_FILE
 
 FOLDER = REPO_ROOT / "checkpoints" / "nano"
 LEAST_SHARE = 0.8
-MAX_BYTES = 10_000_000
+MAX_BYTES = 25_000_000
+LEAST_DECIBEL = 20
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +81,33 @@ def test_the_judge_refuses_the_same_pictures_for_other_sentences(fixture, pictur
 
 def test_the_folder_is_small_enough_to_live_in_the_repository():
     assert sum(file.stat().st_size for file in FOLDER.rglob("*")) <= MAX_BYTES
+
+
+def names_and_ranks(folder):
+    """What a weight file calls its arrays, and how many axes each has; blocks and levels are not told apart."""
+    leaves = index_leaves(folder / WEIGHTS_FILE)
+    return {
+        (re.sub(r"(?<=[a-z]_)\d+", "N", "/".join(name)), len(leaf.shape))
+        for name, leaf in leaves.items()
+    }
+
+
+def test_the_model_has_the_leaves_that_upstream_writes(upstream):
+    assert names_and_ranks(FOLDER) == names_and_ranks(upstream / "models" / "mini-scan")
+
+
+def test_the_vqgan_has_both_halves_as_upstream_writes_them(upstream):
+    theirs = names_and_ranks(upstream / "vqgan")
+    attention = {leaf for leaf in theirs if re.search(r"(down|up)_N/attn_N", leaf[0])}
+    assert names_and_ranks(FOLDER / "vqgan") == theirs - attention
+
+
+def test_a_picture_becomes_tokens_that_give_it_back(fixture, pictures):
+    found = open_checkpoint(FOLDER)
+    vqgan_params = load_weights(found, jnp.dtype("float32")).vqgan_params
+    encoder_params, _ = load_vqgan_encoder(found.vqgan_folder, found.vqgan_config)
+    some = jnp.stack(pictures[:4])
+    tokens = VQGANEncoder(found.vqgan_config).apply({"params": encoder_params}, from_pixels(some))
+    again = to_pixels(VQGANDecoder(found.vqgan_config).apply({"params": vqgan_params}, tokens))
+    error = jnp.square(again.astype(jnp.float32) - some.astype(jnp.float32)).mean()
+    assert 10 * jnp.log10(255**2 / error) > LEAST_DECIBEL
