@@ -26,6 +26,7 @@ from training.scenes import COLOURS, Scene, draw, place
 from training.tokenizer import write_json
 
 COUNT = 200
+SWEEP_COUNT = 60
 SEED = 5000
 
 Shares = dict[str, float]
@@ -113,11 +114,13 @@ def evaluate(
 
 def sweep(painter: Painter) -> None:
     """Print a line of the main table for each of several sampling settings."""
-    for scale in (1.0, 1.5, 2.0, 3.0, 5.0, 10.0):
-        for top_p in (0.9, 1.0):
-            print(f"condition scale {scale}, top-p {top_p}")
-            settings = SamplingSettings(cond_scale=scale, temperature=1.0, top_k=50, top_p=top_p)
-            evaluate(painter, settings, 60)
+    for temperature in (0.5, 0.6, 0.8, 1.0):
+        for scale in (1.0, 1.5, 2.0, 3.0):
+            print(f"temperature {temperature}, condition scale {scale}")
+            settings = SamplingSettings(
+                cond_scale=scale, temperature=temperature, top_k=50, top_p=1.0
+            )
+            evaluate(painter, settings, SWEEP_COUNT)
 
 
 def main() -> None:
