@@ -5,6 +5,8 @@ from typing import TypeVar
 import inflect
 import numpy as np
 
+from training.concepts import load_concepts
+
 OPENINGS = ("",) * 10 + (
     "a picture of", "a drawing of", "an image of", "a photo of", "a painting of",
     "an illustration of", "a picture with", "draw", "show me", "there is",
@@ -13,6 +15,8 @@ OPENINGS = ("",) * 10 + (
 HELD_OUT_OPENINGS = ("please paint", "i want to see", "a sketch of", "make an icon of")
 """Never used in training: evaluation asks with them."""
 
+_FUNCTION_WORDS = ("a", "of", "i", "to", "me", "the", "an")
+_INVENTED_SHARE = 0.2
 _USUAL_SHARE = 0.85
 
 COLOUR_WORDS: dict[str, tuple[str, ...]] = {
@@ -87,7 +91,24 @@ class Phrases:
         return self._open(f"{content} {self.pick(('in front of', 'over', 'against'))} {ground}")
 
     def _open(self, content: str) -> str:
+        if self.chance(_INVENTED_SHARE):
+            return f"{self._invented_opening()} {content}"
         return f"{self.pick(OPENINGS)} {content}".strip()
+
+    def _invented_opening(self) -> str:
+        """Words that mean nothing: people ask in more ways than a list has; what is not known is to be passed over."""
+        words = [
+            self.pick(_FUNCTION_WORDS) if self.chance(0.4) else self._invented_word()
+            for _ in range(1 + self.number(4))
+        ]
+        return " ".join(words)
+
+    def _invented_word(self) -> str:
+        """Two pieces of names: tokens that real words are made of."""
+        names = "".join(name for concept in load_concepts() for name in concept.names)
+        letters = names.replace(" ", "")
+        starts = (self.number(len(letters) - 3) for _ in range(2))
+        return "".join(letters[start : start + 1 + self.number(3)] for start in starts)
 
 
 def with_article(words: str) -> str:
