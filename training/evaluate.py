@@ -114,8 +114,8 @@ def evaluate(
 
 def sweep(painter: Painter) -> None:
     """Print a line of the main table for each of several sampling settings."""
-    for temperature in (0.5, 0.6, 0.8, 1.0):
-        for scale in (1.0, 1.5, 2.0, 3.0):
+    for temperature in (0.4, 0.5, 0.6, 0.8, 1.0):
+        for scale in (1.0, 1.25, 1.5, 2.0):
             print(f"temperature {temperature}, condition scale {scale}")
             settings = SamplingSettings(
                 cond_scale=scale, temperature=temperature, top_k=50, top_p=1.0

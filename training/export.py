@@ -29,7 +29,7 @@ from training.vqgan import vqgan_json
 
 LeafPath = tuple[str, ...]
 
-SAMPLING = {"condScale": 1.0, "temperature": 0.6, "topK": 50, "topP": 1.0}
+SAMPLING = {"condScale": 1.25, "temperature": 0.5, "topK": 50, "topP": 1.0}
 """This checkpoint's sampling defaults; `training.evaluate --sweep` is how they were chosen."""
 
 

@@ -1,9 +1,33 @@
-"""Step `sentences`: the test sentences, all with a pair of shape and colour that no training picture shows."""
+"""Step `sentences`: the test sentences.
 
-from training.paths import SENTENCES
-from training.scenes import COLOURS, Scene, held_out_pairs, is_held_out, scenes_of
+Twenty about shapes, all with a pair of shape and colour that no training picture shows; and some about things, with
+the source pictures that the tests compare with.
+"""
+
+import shutil
+
+import numpy as np
+from PIL import Image
+
+from training.concepts import Concept, learnt_concepts
+from training.icon_captions import LARGE
+from training.paths import ROOT, SENTENCES
+from training.phrases import with_article
+from training.scenes import (
+    ANCHORS,
+    COLOURS,
+    Scene,
+    draw,
+    held_out_pairs,
+    is_held_out,
+    place,
+    scenes_of,
+)
 from training.shapes import GRID
 from training.tokenizer import write_json
+
+THING_STRIDE = 5
+THUMBNAIL_SIDE = 32
 
 
 def test_sentences() -> dict[str, list[Scene]]:
@@ -56,7 +80,7 @@ def sentence_json(text: str, scenes: list[Scene]) -> dict[str, object]:
     allowed = [
         [
             {
-                "shape": thing.shape,
+                "shape": thing.name,
                 "colour": thing.colour,
                 "x": (thing.x + thing.cells / 2) / GRID,
                 "y": (thing.y + thing.cells / 2) / GRID,
@@ -69,17 +93,41 @@ def sentence_json(text: str, scenes: list[Scene]) -> dict[str, object]:
     return {"text": text, "background": ground, "scenes": allowed}
 
 
+def asked_things() -> list[Concept]:
+    """One in `THING_STRIDE` of what the checkpoint has learnt."""
+    return list(learnt_concepts()[::THING_STRIDE])
+
+
+def thumbnail(concept: Concept) -> Image.Image:
+    """The source picture that a test sentence asks for, small."""
+    scene = Scene("white", (place(concept.icon, None, LARGE, ANCHORS["center"]),))
+    return Image.fromarray(draw(scene)).resize(
+        (THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX
+    )
+
+
 def main() -> None:
-    """Write test/fixtures/nano-sentences.json."""
+    """Write test/fixtures/nano-sentences.json, nano-things.png beside it, and the licence of what that shows."""
     scenes = test_sentences()
     for text, allowed in scenes.items():
         things = [thing for scene in allowed for thing in scene.things]
-        if not all(is_held_out(thing.shape, thing.colour) for thing in things):
+        if not all(is_held_out(thing.name, thing.colour) for thing in things):
             raise ValueError(f"{text!r} shows a pair of shape and colour that training shows too")
     sentences = [sentence_json(text, allowed) for text, allowed in scenes.items()]
-    fixture = {"palette": COLOURS, "heldOutPairs": held_out_pairs(), "sentences": sentences}
+    things = [
+        f"{with_article(concept.names[0])} on a white background" for concept in asked_things()
+    ]
+    fixture = {
+        "palette": COLOURS,
+        "heldOutPairs": held_out_pairs(),
+        "sentences": sentences,
+        "things": things,
+    }
     SENTENCES.parent.mkdir(parents=True, exist_ok=True)
     write_json(SENTENCES, fixture)
+    strip = np.concatenate([np.asarray(thumbnail(concept)) for concept in asked_things()], axis=1)
+    Image.fromarray(strip).save(SENTENCES.with_name("nano-things.png"))
+    shutil.copy(ROOT / "training" / "NOTICE", SENTENCES.with_name("nano-things.NOTICE"))
     print(
         f"{len(sentences)} sentences over {len(held_out_pairs())} held-out pairs -> {SENTENCES.name}"
     )

@@ -4,8 +4,10 @@ import json
 import re
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from conftest import REPO_ROOT
+from PIL import Image
 from scene_check import judge_best, read_sentence
 
 from sidecar.checkpoint import load_weights, open_checkpoint, open_text
@@ -17,7 +19,10 @@ from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from sidecar.weight_files import WEIGHTS_FILE
 
 FOLDER = REPO_ROOT / "checkpoints" / "nano"
-LEAST_SHARE = 0.8
+THING_SHARE = 0.8
+# Shapes in colours that they never had in training; the model card tells how many come out right.
+SHAPE_SHARE = 0.5
+SHAPE_ROUNDS = 3
 MAX_BYTES = 25_000_000
 LEAST_DECIBEL = 20
 
@@ -27,26 +32,44 @@ def fixture():
     return json.loads((REPO_ROOT / "test" / "fixtures" / "nano-sentences.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def pictures(fixture):
+def draw(sentences):
     """One picture for each sentence, with the checkpoint's own sampling defaults."""
     found = open_checkpoint(FOLDER)
     text = open_text(found)
     empty, dtype = text.unconditional(), jnp.dtype("float32")
-    slots = len(fixture["sentences"])
     engine = Engine(
         found,
         load_weights(found, dtype),
         (empty.ids, empty.mask),
-        slots=slots,
+        slots=len(sentences),
         chunk_tokens=256,
         dtype=dtype,
     )
-    for index, sentence in enumerate(fixture["sentences"]):
-        encoded = text.encode(sentence["text"])
+    for index, sentence in enumerate(sentences):
+        encoded = text.encode(sentence)
         engine.admit(EngineTask(str(index), encoded.ids, encoded.mask, index, found.sampling))
     drawn = {picture.task_id: picture.pixels for picture in engine.step()}
-    return [drawn[str(index)] for index in range(slots)]
+    return [drawn[str(index)] for index in range(len(sentences))]
+
+
+@pytest.fixture(scope="module")
+def pictures(fixture):
+    return draw([sentence["text"] for sentence in fixture["sentences"]] * SHAPE_ROUNDS)
+
+
+def test_pictures_of_things_are_most_like_the_asked_one(fixture):
+    strip = Image.open(REPO_ROOT / "test" / "fixtures" / "nano-things.png")
+    side = strip.height
+    sources = np.asarray(strip, float).reshape(side, -1, side, 3).swapaxes(0, 1)
+    drawn = np.stack([
+        np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX), float)
+        for picture in draw(fixture["things"])
+    ])  # fmt: skip
+    distances = np.square(drawn[:, None] - sources).mean(axis=(2, 3, 4))
+    nearest = distances.argmin(axis=1)
+    failed = [text for index, text in enumerate(fixture["things"]) if nearest[index] != index]
+    assert len(sources) == len(drawn) > 20
+    assert len(failed) <= (1 - THING_SHARE) * len(drawn), failed
 
 
 def test_every_sentence_joins_a_colour_and_a_shape_that_training_never_did(fixture):
@@ -57,26 +80,20 @@ def test_every_sentence_joins_a_colour_and_a_shape_that_training_never_did(fixtu
         assert all((thing["shape"], thing["colour"]) in held_out for thing in things)
 
 
-def test_pictures_have_the_asked_colours_in_the_asked_places(fixture, pictures):
-    verdicts = [
-        judge_best(picture, read_sentence(entry), fixture["palette"])
-        for picture, entry in zip(pictures, fixture["sentences"], strict=True)
-    ]
-    failed = [
-        entry["text"]
-        for verdict, entry in zip(verdicts, fixture["sentences"], strict=True)
-        if not verdict.follows
-    ]
-    assert len(failed) <= (1 - LEAST_SHARE) * len(verdicts), failed
+def follow(pictures, entries, palette):
+    """Which pictures have the background, colours and places of their sentence."""
+    pairs = zip(pictures, entries * SHAPE_ROUNDS, strict=True)
+    return [judge_best(picture, read_sentence(entry), palette).follows for picture, entry in pairs]
+
+
+def test_shapes_have_the_asked_colours_in_the_asked_places(fixture, pictures):
+    follows = follow(pictures, fixture["sentences"], fixture["palette"])
+    assert sum(follows) >= SHAPE_SHARE * len(follows)
 
 
 def test_the_judge_refuses_the_same_pictures_for_other_sentences(fixture, pictures):
     entries = fixture["sentences"][1:] + fixture["sentences"][:1]
-    follows = [
-        judge_best(picture, read_sentence(entry), fixture["palette"]).follows
-        for picture, entry in zip(pictures, entries, strict=True)
-    ]
-    assert sum(follows) <= 2
+    assert sum(follow(pictures, entries, fixture["palette"])) <= 2 * SHAPE_ROUNDS
 
 
 def test_the_folder_is_small_enough_to_live_in_the_repository():
