@@ -78,12 +78,12 @@ Colour: the named background. Relation: every thing in its place, or the right c
 Shapes, 60 pictures, pairs of shape and colour never trained on, judged by pixels
 (`test/python/scene_check.py`): {shapes}.
 
-Aimed at: 80 % of in-set captions, 60 % of held-out phrasings; of compositions 85 % for the colour, 70 % for the objects,
-60 % for the relation. Two different things fall short of it: often the picture shows one of them twice, or has them
-the wrong way round. So do shapes in a colour that they never had. Tried on the way: temperature 1 (55 % of 60 in-set
-captions at step 11,000, where 0.6 gave 82 %); guidance 2 (better shapes, worse things: 68 % of 60 in-set captions at the
-end); fewer things said to be anywhere; more sentences of several things (compositions went from 28 % to 46 %); openings
-that mean nothing (phrasings went from 42 % of 40 to the share above).
+Aimed at: 80 % of in-set captions, 60 % of held-out phrasings; of compositions 85 % for the colour, 70 % for the
+objects, 60 % for the relation. Two different things fall short of it: often the picture shows one of them twice, or
+has them the wrong way round. So do shapes in a colour that they never had. Tried on the way: temperature 1 (55 % of 60
+in-set captions at step 11,000, where 0.6 gave 82 %); guidance 2 (better shapes, worse things: 68 % of 60 in-set
+captions at the end); fewer things said to be anywhere; more sentences of several things (compositions went from 28 %
+to 46 %); openings that mean nothing (phrasings went from 42 % of 40 to the share above).
 """
 
 _RECONSTRUCTION = """
