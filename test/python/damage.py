@@ -62,7 +62,7 @@ def spoil(value):
 def add_words(folder):
     path = folder / "tokenizer.json"
     values = json.loads(path.read_text())
-    values["model"]["vocab"] |= {f"word{number}": number for number in range(600, 700)}
+    values["model"]["vocab"] |= {f"word{number}": number for number in range(100_000, 100_100)}
     path.write_text(json.dumps(values))
 
 

@@ -257,7 +257,7 @@ def without_a_pad_token(folder):
 
 
 TOKENIZERS = {
-    "ids beyond the table": (add_words, "ids up to 699, but model/encoder/embed_tok"),
+    "ids beyond the table": (add_words, "ids up to 100099, but model/encoder/embed_tok"),
     "no pad token": (without_a_pad_token, "tokenizer lacks <pad>"),
     "no json": (lambda folder: (folder / "tokenizer.json").write_text("{"), "is not a tokenizer"),
     "empty": (lambda folder: (folder / "tokenizer.json").write_text(""), "is not a tokenizer"),
