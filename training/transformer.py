@@ -19,6 +19,7 @@ from sidecar.config import ModelConfig
 from sidecar.model.dallebart import DalleBart
 from training.captions import ExampleSource
 from training.codebook import Codebook
+from training.exported import exported_params
 from training.fast_math import cross_entropy, fast_math
 from training.loop import Schedule, Update, step_parser, train_on
 from training.optimizer import Params, Run, apply_scaled, build_optimizer, count_parameters
@@ -243,14 +244,20 @@ def load_tokenizer() -> Tokenizer:
     return Tokenizer.from_file(str(tokenizer_folder() / "tokenizer.json"))
 
 
-def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> None:
-    """Train up to `steps`."""
+def train(
+    steps: int, batch_size: int, muon_rate: float, adam_rate: float, from_checkpoint: bool = False
+) -> None:
+    """Train up to `steps`; a run that has no state yet begins anew, or where the checkpoint is."""
     codebook, tokenizer = Codebook.load(), load_tokenizer()
     config = ModelConfig.from_json(transformer_json(tokenizer.get_vocab_size(), codebook.size))
     module = DalleBart(config)
     path = work_file(STATE)
     source = BatchSource(codebook, tokenizer, SEED)
-    params = initial_params(module, codebook, source.batch(1))
+    params = (
+        exported_params(config, codebook)
+        if from_checkpoint
+        else initial_params(module, codebook, source.batch(1))
+    )
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
     run = Run.resume(path, params, optimizer.init(params), Losses._fields)
     source = BatchSource(codebook, tokenizer, SEED + 1 + run.step)
@@ -267,8 +274,19 @@ def train(steps: int, batch_size: int, muon_rate: float, adam_rate: float) -> No
 def main() -> None:
     """Parse the step's options and train."""
     parser = step_parser(__doc__, steps=11_000, batch=BATCH, muon_rate=0.006, adam_rate=8e-4)
+    parser.add_argument(
+        "--from-checkpoint",
+        action="store_true",
+        help="begin with the weights of checkpoints/nano where training/work has no state",
+    )
     options = parser.parse_args()
-    train(options.steps, options.batch, options.muon_rate, options.adam_rate)
+    train(
+        options.steps,
+        options.batch,
+        options.muon_rate,
+        options.adam_rate,
+        options.from_checkpoint,
+    )
 
 
 if __name__ == "__main__":
