@@ -106,7 +106,7 @@ class LeafStream:
     def _fill(self, target: np.ndarray, name: LeafPath, leaf: Leaf) -> None:
         """Read the next numbers into their place, at once where they are of its type already."""
         if target.dtype == leaf.dtype:
-            self._read(memoryview(target.view(np.uint8)), (name, leaf))
+            self._read(target.view(np.uint8).data, (name, leaf))
             return
         bytes_ = self._next_piece()[: target.size * leaf.dtype.itemsize]
         self._read(bytes_, (name, leaf))
