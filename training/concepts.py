@@ -35,6 +35,12 @@ def concept_index() -> dict[str, int]:
     return {concept.icon: index for index, concept in enumerate(load_concepts())}
 
 
+@cache
+def letters_of_names() -> str:
+    """All names in one string, without spaces."""
+    return "".join(name for concept in load_concepts() for name in concept.names).replace(" ", "")
+
+
 def _read(line: str) -> Concept:
     icon, names = (part.strip() for part in line.removeprefix(_NOT_YET).split("|"))
     called = tuple(name.strip() for name in names.split(","))

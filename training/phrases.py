@@ -5,7 +5,7 @@ from typing import TypeVar
 import inflect
 import numpy as np
 
-from training.concepts import load_concepts
+from training.concepts import letters_of_names
 
 OPENINGS = ("",) * 10 + (
     "a picture of", "a drawing of", "an image of", "a photo of", "a painting of",
@@ -105,8 +105,7 @@ class Phrases:
 
     def _invented_word(self) -> str:
         """Two pieces of names: tokens that real words are made of."""
-        names = "".join(name for concept in load_concepts() for name in concept.names)
-        letters = names.replace(" ", "")
+        letters = letters_of_names()
         starts = (self.number(len(letters) - 3) for _ in range(2))
         return "".join(letters[start : start + 1 + self.number(3)] for start in starts)
 

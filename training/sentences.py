@@ -114,18 +114,16 @@ def main() -> None:
         if not all(is_held_out(thing.name, thing.colour) for thing in things):
             raise ValueError(f"{text!r} shows a pair of shape and colour that training shows too")
     sentences = [sentence_json(text, allowed) for text, allowed in scenes.items()]
-    things = [
-        f"{with_article(concept.names[0])} on a white background" for concept in asked_things()
-    ]
+    asked = asked_things()
     fixture = {
         "palette": COLOURS,
         "heldOutPairs": held_out_pairs(),
         "sentences": sentences,
-        "things": things,
+        "things": [f"{with_article(concept.names[0])} on a white background" for concept in asked],
     }
     SENTENCES.parent.mkdir(parents=True, exist_ok=True)
     write_json(SENTENCES, fixture)
-    strip = np.concatenate([np.asarray(thumbnail(concept)) for concept in asked_things()], axis=1)
+    strip = np.concatenate([np.asarray(thumbnail(concept)) for concept in asked], axis=1)
     Image.fromarray(strip).save(SENTENCES.with_name("nano-things.png"))
     shutil.copy(ROOT / "training" / "NOTICE", SENTENCES.with_name("nano-things.NOTICE"))
     print(
