@@ -183,6 +183,7 @@ class ComputeThread(threading.Thread):
                     raise
                 error = again
             else:
+                model.engine.compile_between()
                 return
 
     def _end(self, model: LoadedModel, task_id: str, code: str, message: str) -> None:

@@ -6,12 +6,14 @@ two), and a chunk runs the smallest that holds all busy slots.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.stages import Wrapped
 from jaxtyping import Int32, UInt8
 
 from sidecar.checkpoint import UPSTREAM_SAMPLING, CheckpointFolders, Weights
@@ -30,6 +32,9 @@ from sidecar.slots import (
 
 # The images of one job arrive one after the other: its prompt is read once.
 REMEMBERED_PROMPTS = 32
+
+# Tracing holds Python's lock, what XLA does of it does not: two at once overlap, more hardly more.
+COMPILE_THREADS = 2
 
 Ids = Int32[np.ndarray, "T"]
 
@@ -96,6 +101,7 @@ class Engine:
             size: jax.jit(partial(self._create_chunk, size, self._chunk_tokens), donate_argnums=1)
             for size in _batch_sizes(slots)
         }
+        self._compiling: dict[int, Future[None]] = {}
         empty = self._read_prompt(self._weights.params, *self._unconditional)
         self._batch = jax.jit(partial(self._create_batch, slots))(empty)
 
@@ -124,21 +130,44 @@ class Engine:
         return [task_id for task_id in self._task_ids if task_id is not None]
 
     def compile(self, report: Callable[[int, int], None]) -> None:
-        """Compile, or read from JAX's persistent cache, every program that serving uses.
+        """Compile, or read from JAX's persistent cache, what serving cannot do without, and try it out.
+
+        The sizes between the smallest and the largest can wait: see `compile_between`.
 
         Args:
             report: called with how many programs are done and how many there are.
         """
-        task = EngineTask("compile", *self._unconditional, seed=0, sampling=UPSTREAM_SAMPLING)
-        total = len(self._decode_chunk) + 1
-        report(0, total)
+        sizes = sorted({min(self._decode_chunk), max(self._decode_chunk)}, reverse=True)
+        picture = self._weights.vqgan_params, self._batch.tokens, np.int32(0)
+        with ThreadPoolExecutor(COMPILE_THREADS, "compile") as pool:
+            work = [self._begin_chunk(pool, size) for size in sizes]
+            work.append(pool.submit(_compile, self._draw_picture, _shapes(picture)))
+            report(0, len(work))
+            for done, one in enumerate(as_completed(work), start=1):
+                one.result()
+                report(done, len(work))
+        self._try_out(max(sizes))
+
+    def compile_between(self) -> None:
+        """Begin to compile the sizes that `compile` left out, in the background.
+
+        Until a size is there, the next larger program that is does its work, slower, with the same result.
+        """
+        pool = ThreadPoolExecutor(1, "compile")
+        sizes = sorted(self._decode_chunk)[1:-1]
+        self._compiling = {size: self._begin_chunk(pool, size) for size in sizes}
+        pool.shutdown(wait=False)
+
+    def _begin_chunk(self, pool: ThreadPoolExecutor, size: int) -> Future[None]:
+        shapes = _shapes((self._weights.params, self._batch))
+        return pool.submit(_compile, self._decode_chunk[size], shapes)
+
+    def _try_out(self, size: int) -> None:
+        """What fails only when it runs must not fail in a user's request."""
+        task = EngineTask("try-out", *self._unconditional, seed=0, sampling=UPSTREAM_SAMPLING)
         self.admit(task)
+        self._batch = self._decode_chunk[size](self._weights.params, self._batch)
         jax.block_until_ready(self._picture_of(0))
-        report(1, total)
-        for done, size in enumerate(self._decode_chunk, start=2):
-            self._batch = self._decode_chunk[size](self._weights.params, self._batch)
-            jax.block_until_ready(self._batch.positions)
-            report(done, total)
         self.cancel(task.task_id)
 
     def admit(self, task: EngineTask) -> None:
@@ -170,8 +199,7 @@ class Engine:
         Their slots are free again when this returns.
         """
         busy = [slot for slot, task_id in enumerate(self._task_ids) if task_id is not None]
-        size = min(size for size in self._decode_chunk if size > busy[-1])
-        self._batch = self._decode_chunk[size](self._weights.params, self._batch)
+        self._batch = self._program_for(busy[-1] + 1)(self._weights.params, self._batch)
         finished: list[Picture] = []
         for slot in busy:
             task_id = self._task_ids[slot]
@@ -186,6 +214,15 @@ class Engine:
         """Task id and tokens drawn so far, of every running task."""
         pairs = zip(self._task_ids, self._drawn, strict=True)
         return [(task_id, drawn) for task_id, drawn in pairs if task_id is not None]
+
+    def _program_for(self, slots: int) -> Wrapped:
+        """The smallest program for that many slots that is not being compiled.
+
+        One whose compilation failed compiles again when it is called, and raises here and not in the background.
+        """
+        busy = {size for size, work in self._compiling.items() if not work.done()}
+        size = min(size for size in self._decode_chunk if size >= slots and size not in busy)
+        return self._decode_chunk[size]
 
     def _picture_of(self, slot: int) -> jax.Array:
         return self._draw_picture(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
@@ -205,3 +242,13 @@ def _batch_sizes(slots: int) -> list[int]:
     """Powers of two below `slots`, and `slots` itself: 1, 2, 4, 6 for 6."""
     powers = [2**power for power in range(slots.bit_length()) if 2**power < slots]
     return [*powers, slots]
+
+
+def _compile(program: Wrapped, shapes: tuple[object, ...]) -> None:
+    """What a call with arguments of these shapes would do first; it then finds it done."""
+    program.lower(*shapes).compile()
+
+
+def _shapes(arrays: tuple[object, ...]) -> tuple[object, ...]:
+    """The same tree without the arrays, which the next call may take away."""
+    return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)

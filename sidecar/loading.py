@@ -87,6 +87,7 @@ def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
     with phases.measure("warm_up"):
         _warm_up(engine, text, found, phases)
     emit(_describe(config, found, weights, dtype, phases.seconds))
+    engine.compile_between()
     return LoadedModel(engine, text, found.sampling, found.config.image_length)
 
 

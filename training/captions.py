@@ -11,10 +11,10 @@ from training.phrases import Phrases
 from training.shape_captions import bare_background, one_shape
 
 MIX: tuple[tuple[float, Callable[[Phrases], Example]], ...] = (
-    (0.28, one_icon),
-    (0.24, one_shape),
-    (0.30, two_things),
-    (0.16, several_icons),
+    (0.22, one_icon),
+    (0.12, one_shape),
+    (0.42, two_things),
+    (0.22, several_icons),
     (0.02, bare_background),
 )
 """Shares of the kinds of sentences."""

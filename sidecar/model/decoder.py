@@ -3,6 +3,9 @@
 Caches are arguments and results, never module state: whoever calls decides where they live.
 """
 
+from collections.abc import Mapping
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -20,7 +23,7 @@ class DecoderLayer(nn.Module):
     """Self attention and cross attention with a norm before and after each, and the feed-forward."""
 
     blocks: Blocks
-    index: int
+    has_output_norm: bool
 
     def setup(self) -> None:
         blocks = self.blocks
@@ -32,7 +35,7 @@ class DecoderLayer(nn.Module):
         self.cross_attention = blocks.cross_attention()
         self.post_cross_norm = blocks.norm("after attention")
         self.feed_forward = blocks.feed_forward()
-        self.output_norm = blocks.output_norm(self.index)
+        self.output_norm = blocks.output_norm(present=self.has_output_norm)
 
     def __call__(
         self,
@@ -89,7 +92,10 @@ class Decoder(nn.Module):
         self.embed_tokens = blocks.token_embedding(config.image_table_rows)
         self.embed_positions = blocks.position_embedding(config.image_length)
         self.embedding_norm = blocks.embedding_norm()
-        self.layers = [DecoderLayer(blocks, index) for index in range(config.decoder_layers)]
+        self.layers = [
+            DecoderLayer(blocks, blocks.has_output_norm(index))
+            for index in range(config.decoder_layers)
+        ]
         self.final_norm = blocks.final_norm()
 
     def cross_cache(self, encoder_hidden: Float[Array, "B T D"]) -> tuple[Cross, ...]:
@@ -129,9 +135,26 @@ class Decoder(nn.Module):
         x = self.embedding_norm(x)[:, None]
         grown: list[Past] = []
         for layer, layer_past, layer_cross in zip(self.layers, past, cross, strict=True):
-            x, layer_past = layer.step(x, positions, layer_past, layer_cross, cross_mask)
+            unbound = DecoderLayer(layer.blocks, layer.has_output_norm, parent=None)
+            here = x, positions, layer_past, layer_cross, cross_mask
+            x, layer_past = _step_layer(unbound, layer.variables["params"], *here)
             grown.append(layer_past)
         return self.final_norm(x)[:, 0], tuple(grown)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step_layer(
+    layer: DecoderLayer,
+    params: Mapping[str, object],
+    x: Float[Array, "B 1 D"],
+    positions: Int[Array, "B"],
+    past: Past,
+    cross: Cross,
+    cross_mask: Bool[Array, "B T"],
+) -> tuple[Float[Array, "B 1 D"], Past]:
+    """`DecoderLayer.step`, traced once for all layers that are alike: the trace is most of a warm start."""
+    step = nn.apply(DecoderLayer.step, layer)
+    return step({"params": params}, x, positions, past, cross, cross_mask)
 
 
 def _write(

@@ -12,7 +12,7 @@ class EncoderLayer(nn.Module):
     """Attention with a norm before and after it, and the feed-forward."""
 
     blocks: Blocks
-    index: int
+    has_output_norm: bool
 
     def setup(self) -> None:
         blocks = self.blocks
@@ -21,7 +21,7 @@ class EncoderLayer(nn.Module):
         self.attention = blocks.self_attention()
         self.post_attention_norm = blocks.norm("after attention")
         self.feed_forward = blocks.feed_forward()
-        self.output_norm = blocks.output_norm(self.index)
+        self.output_norm = blocks.output_norm(present=self.has_output_norm)
 
     def __call__(self, x: Float[Array, "B T D"], mask: Int[Array, "B T"]) -> Float[Array, "B T D"]:
         normed = self.pre_attention_norm(x)
@@ -44,7 +44,10 @@ class Encoder(nn.Module):
         self.embed_tokens = blocks.token_embedding(config.encoder_vocab_size)
         self.embed_positions = blocks.position_embedding(config.max_text_length)
         self.embedding_norm = blocks.embedding_norm()
-        self.layers = [EncoderLayer(blocks, index) for index in range(config.encoder_layers)]
+        self.layers = [
+            EncoderLayer(blocks, blocks.has_output_norm(index))
+            for index in range(config.encoder_layers)
+        ]
         self.final_norm = blocks.final_norm()
 
     def __call__(

@@ -197,12 +197,16 @@ class Blocks:
             return Identity()
         return self._norm(use_scale=place not in _WITHOUT_SCALE)
 
-    def output_norm(self, index: int) -> nn.Module:
-        """The norm after the whole layer `index`: after every sixth one, except the last of all."""
+    def has_output_norm(self, index: int) -> bool:
+        """Whether layer `index` ends in a norm: every sixth one, except the last of all."""
         layer = index + 1
-        if layer % 6 or layer == self.config.layers(self.side):
-            return Identity()
-        return self.norm("after every sixth layer")
+        places = NORM_PLACES[self.config.variant.ln_positions, self.side]
+        is_inner_sixth = layer % 6 == 0 and layer != self.config.layers(self.side)
+        return is_inner_sixth and "after every sixth layer" in places
+
+    def output_norm(self, *, present: bool) -> nn.Module:
+        """The norm after a whole layer."""
+        return self.norm("after every sixth layer") if present else Identity()
 
     def residual(self) -> nn.Module:
         """What is done to the layer's input before its result is added."""

@@ -1,7 +1,11 @@
 """The engine on golden checkpoints: prompt ids in, upstream's tokens and pixels out."""
 
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 
+import jax
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -137,19 +141,54 @@ def test_a_chunk_that_does_not_divide_the_picture_changes_nothing(want):
     np.testing.assert_array_equal(tokens_in_slot(uneven, 0), np.asarray(want["greedy_cfg10"][0]))
 
 
-def test_compile_reports_every_program_and_serving_compiles_nothing_more(want):
-    engine = make_engine(slots=3)
+@contextmanager
+def counting_compilations():
+    """A list that grows by one with every program that is compiled, or read from the cache, meanwhile."""
+    compiled = []
+
+    def note(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield compiled
+    jax.monitoring.unregister_event_duration_listener(note)
+
+
+def test_compile_reports_its_programs_and_serving_any_number_compiles_nothing_more(want):
+    engine = make_engine(slots=5)
     reports = []
     engine.compile(lambda done, total: reports.append((done, total)))
-    assert reports == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
-    assert engine.free_slots == 3
-    programs = [engine._read_prompt, engine._fill_slot, engine._draw_picture]
-    programs += engine._decode_chunk.values()
-    before = [program._cache_size() for program in programs]
-    for row in range(3):
-        engine.admit(golden_task(want, row, seed=row))
-    run(engine)
-    assert [program._cache_size() for program in programs] == before
+    assert reports == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert engine.free_slots == 5
+    with counting_compilations() as between:
+        engine.compile_between()
+        for work in engine._compiling.values():
+            work.result()
+    assert list(engine._compiling) == [2, 4]
+    assert len(between) == 2
+    with counting_compilations() as in_service:
+        for count in (1, 2, 3, 4, 5):
+            for row in range(count):
+                engine.admit(golden_task(want, row % 4, task_id=str(row), seed=row))
+            run(engine)
+    assert in_service == []
+
+
+def test_until_a_program_is_compiled_a_larger_one_draws_the_same_pictures(engine, want):
+    def two_pictures():
+        for row in range(2):
+            engine.admit(golden_task(want, row, seed=row, sampling=UPSTREAM_SAMPLING))
+        return run(engine)
+
+    usual = two_pictures()
+    engine._compiling[2] = Future()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(engine._decode_chunk, 2, None)
+        larger = two_pictures()
+    engine._compiling[2].set_result(None)
+    for row in ("row 0", "row 1"):
+        np.testing.assert_array_equal(larger[row], usual[row])
 
 
 @given(data=st.data(), row=st.integers(0, 2), scale=st.sampled_from([1.0, 10.0]))
