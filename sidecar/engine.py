@@ -6,7 +6,7 @@ two), and a chunk runs the smallest that holds all busy slots.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,9 +32,6 @@ from sidecar.slots import (
 
 # The images of one job arrive one after the other: its prompt is read once.
 REMEMBERED_PROMPTS = 32
-
-# Tracing holds Python's lock, what XLA does of it does not: two at once overlap, more hardly more.
-COMPILE_THREADS = 2
 
 Ids = Int32[np.ndarray, "T"]
 
@@ -130,45 +127,38 @@ class Engine:
         return [task_id for task_id in self._task_ids if task_id is not None]
 
     def compile(self, report: Callable[[int, int], None]) -> None:
-        """Compile, or read from JAX's persistent cache, what serving cannot do without, and try it out.
+        """Compile, or read from JAX's persistent cache, what serving cannot do without, by running it once.
 
         The sizes between the smallest and the largest can wait: see `compile_between`.
 
         Args:
             report: called with how many programs are done and how many there are.
         """
-        sizes = sorted({min(self._decode_chunk), max(self._decode_chunk)}, reverse=True)
-        picture = self._weights.vqgan_params, self._batch.tokens, np.int32(0)
-        with ThreadPoolExecutor(COMPILE_THREADS, "compile") as pool:
-            work = [self._begin_chunk(pool, size) for size in sizes]
-            work.append(pool.submit(_compile, self._draw_picture, _shapes(picture)))
-            report(0, len(work))
-            for done, one in enumerate(as_completed(work), start=1):
-                one.result()
-                report(done, len(work))
-        self._try_out(max(sizes))
+        task = EngineTask("compile", *self._unconditional, seed=0, sampling=UPSTREAM_SAMPLING)
+        sizes = sorted({min(self._decode_chunk), max(self._decode_chunk)})
+        total = len(sizes) + 1
+        report(0, total)
+        self.admit(task)
+        jax.block_until_ready(self._picture_of(0))
+        report(1, total)
+        for done, size in enumerate(sizes, start=2):
+            self._batch = self._decode_chunk[size](self._weights.params, self._batch)
+            jax.block_until_ready(self._batch.positions)
+            report(done, total)
+        self.cancel(task.task_id)
 
     def compile_between(self) -> None:
         """Begin to compile the sizes that `compile` left out, in the background.
 
         Until a size is there, the next larger program that is does its work, slower, with the same result.
         """
+        arguments = self._weights.params, self._batch
+        # Not the arrays: the next call takes the batch away.
+        shapes = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape, part.dtype), arguments)
         pool = ThreadPoolExecutor(1, "compile")
-        sizes = sorted(self._decode_chunk)[1:-1]
-        self._compiling = {size: self._begin_chunk(pool, size) for size in sizes}
+        for size in sorted(self._decode_chunk)[1:-1]:
+            self._compiling[size] = pool.submit(_compile, self._decode_chunk[size], shapes)
         pool.shutdown(wait=False)
-
-    def _begin_chunk(self, pool: ThreadPoolExecutor, size: int) -> Future[None]:
-        shapes = _shapes((self._weights.params, self._batch))
-        return pool.submit(_compile, self._decode_chunk[size], shapes)
-
-    def _try_out(self, size: int) -> None:
-        """What fails only when it runs must not fail in a user's request."""
-        task = EngineTask("try-out", *self._unconditional, seed=0, sampling=UPSTREAM_SAMPLING)
-        self.admit(task)
-        self._batch = self._decode_chunk[size](self._weights.params, self._batch)
-        jax.block_until_ready(self._picture_of(0))
-        self.cancel(task.task_id)
 
     def admit(self, task: EngineTask) -> None:
         """Put a task into the lowest free slot; there must be one."""
@@ -247,8 +237,3 @@ def _batch_sizes(slots: int) -> list[int]:
 def _compile(program: Wrapped, shapes: tuple[object, ...]) -> None:
     """What a call with arguments of these shapes would do first; it then finds it done."""
     program.lower(*shapes).compile()
-
-
-def _shapes(arrays: tuple[object, ...]) -> tuple[object, ...]:
-    """The same tree without the arrays, which the next call may take away."""
-    return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
