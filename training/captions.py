@@ -4,17 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from training.composition_captions import several_icons, two_things
+from training.composition_captions import several_icons, several_shapes, two_things
 from training.example import Example
-from training.icon_captions import one_icon
+from training.icon_captions import one_icon, unknown
 from training.phrases import Phrases
 from training.shape_captions import bare_background, one_shape
 
 MIX: tuple[tuple[float, Callable[[Phrases], Example]], ...] = (
-    (0.22, one_icon),
-    (0.12, one_shape),
-    (0.42, two_things),
-    (0.22, several_icons),
+    (0.20, one_icon),
+    (0.07, one_shape),
+    (0.43, two_things),
+    (0.20, several_icons),
+    (0.06, several_shapes),
+    (0.02, unknown),
     (0.02, bare_background),
 )
 """Shares of the kinds of sentences."""

@@ -7,7 +7,12 @@ from training.example import Example
 from training.icon_captions import MIDDLE, SMALL, icon_background, icon_noun
 from training.phrases import Phrases, plural
 from training.scenes import SHADES, Scene, Thing, place
-from training.shape_captions import background_for, shape_and_colour, shape_noun
+from training.shape_captions import (
+    SHAPE_WORDS,
+    background_for,
+    shape_and_colour,
+    shape_noun,
+)
 
 LEFT_OF = ("left of", "to the left of", "on the left of")
 RIGHT_OF = ("right of", "to the right of", "on the right of")
@@ -23,6 +28,9 @@ PLACES = {
     4: (((4, 4), (12, 4), (4, 12), (12, 12)),),
 }
 COUNT_WORDS = {2: ("two", "2", "a pair of"), 3: ("three", "3"), 4: ("four", "4")}
+
+# Three stand in two ways, both half like four: they take more learning.
+_COUNTS = (2, 3, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -78,15 +86,27 @@ def two_things(phrases: Phrases) -> Example:
 def several_icons(phrases: Phrases) -> Example:
     """Two to four of one icon."""
     while True:
-        concept, count = phrases.pick(learnt_concepts()), 2 + phrases.number(3)
+        concept, count = phrases.pick(learnt_concepts()), phrases.pick(_COUNTS)
         if can_be_counted(concept) and not is_held_out_count(concept.icon, count):
             break
     background, named = icon_background(phrases, (concept.icon,), 0.4)
     name = concept.names[0] if phrases.chance(0.7) else phrases.pick(concept.names)
+    return _several(phrases, name, _Part("", concept.icon, None, MIDDLE), count, background, named)
+
+
+def several_shapes(phrases: Phrases) -> Example:
+    """Two to four of one shape in one colour."""
+    (shape, colour), count = shape_and_colour(phrases), phrases.pick(_COUNTS)
+    background, named = background_for(phrases, [colour], 0.5)
+    name = f"{phrases.colour(colour)} {phrases.pick(SHAPE_WORDS[shape])}"
+    return _several(phrases, name, _Part("", shape, colour, MIDDLE), count, background, named)
+
+
+def _several(
+    phrases: Phrases, name: str, part: _Part, count: int, background: str, named: bool
+) -> Example:
     content = f"{phrases.pick(COUNT_WORDS[count])} {plural(name)}"
-    things = tuple(
-        place(concept.icon, None, MIDDLE, center) for center in phrases.pick(PLACES[count])
-    )
+    things = tuple(part.at(center) for center in phrases.pick(PLACES[count]))
     text = phrases.on_background(content, background if named else None)
     return Example(text, Scene(background, things, phrases.number(len(SHADES))))
 

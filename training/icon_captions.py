@@ -69,6 +69,11 @@ def one_icon(phrases: Phrases) -> Example:
     return Example(text, scene_of(cells, thing.x, thing.y))
 
 
+def unknown(phrases: Phrases) -> Example:
+    """A sentence without a word that it knows: any thing at all is a kinder answer than none."""
+    return Example(phrases.nonsense(), one_icon(phrases).scene)
+
+
 def _scene_maker(icon: str, background: str, shade: int):
     def scene_of(cells: int, x: int, y: int) -> Scene:
         return Scene(background, (Thing(icon, None, cells, x, y),), shade)

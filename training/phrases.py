@@ -90,18 +90,18 @@ class Phrases:
             return f"on {ground}, {content}"
         return self._open(f"{content} {self.pick(('in front of', 'over', 'against'))} {ground}")
 
-    def _open(self, content: str) -> str:
-        if self.chance(_INVENTED_SHARE):
-            return f"{self._invented_opening()} {content}"
-        return f"{self.pick(OPENINGS)} {content}".strip()
-
-    def _invented_opening(self) -> str:
-        """Words that mean nothing: people ask in more ways than a list has; what is not known is to be passed over."""
+    def nonsense(self) -> str:
+        """One to four words that mean nothing: people ask in more ways, and for more, than a list has."""
         words = [
             self.pick(_FUNCTION_WORDS) if self.chance(0.4) else self._invented_word()
             for _ in range(1 + self.number(4))
         ]
         return " ".join(words)
+
+    def _open(self, content: str) -> str:
+        if self.chance(_INVENTED_SHARE):
+            return f"{self.nonsense()} {content}"
+        return f"{self.pick(OPENINGS)} {content}".strip()
 
     def _invented_word(self) -> str:
         """Two pieces of names: tokens that real words are made of."""
