@@ -12,9 +12,9 @@ from training.shape_captions import bare_background, one_shape
 
 MIX: tuple[tuple[float, Callable[[Phrases], Example]], ...] = (
     (0.20, one_icon),
-    (0.07, one_shape),
-    (0.43, two_things),
-    (0.20, several_icons),
+    (0.06, one_shape),
+    (0.48, two_things),
+    (0.16, several_icons),
     (0.06, several_shapes),
     (0.02, unknown),
     (0.02, bare_background),

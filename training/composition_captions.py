@@ -29,7 +29,7 @@ PLACES = {
 }
 COUNT_WORDS = {2: ("two", "2", "a pair of"), 3: ("three", "3"), 4: ("four", "4")}
 
-# Three stand in two ways, both half like four: they take more learning.
+# Three look much like four and take more learning. Mostly they stand in the way that does not begin like four.
 _COUNTS = (2, 3, 3, 4)
 
 
@@ -106,7 +106,8 @@ def _several(
     phrases: Phrases, name: str, part: _Part, count: int, background: str, named: bool
 ) -> Example:
     content = f"{phrases.pick(COUNT_WORDS[count])} {plural(name)}"
-    things = tuple(part.at(center) for center in phrases.pick(PLACES[count]))
+    centers = phrases.mostly(PLACES[count][-1], PLACES[count])
+    things = tuple(part.at(center) for center in centers)
     text = phrases.on_background(content, background if named else None)
     return Example(text, Scene(background, things, phrases.number(len(SHADES))))
 

@@ -9,6 +9,8 @@ from training.shapes import GRID
 LARGE, MIDDLE, SMALL = 14, 8, 6
 """Sides of icons, in tokens."""
 
+UNKNOWN_ICON = "magnifying-glass-tilted-left"
+
 _LARGE_WORDS = ("big", "large", "huge")
 _MIDDLE_WORDS = ("small", "little")
 _SMALL_WORDS = ("tiny", "very small")
@@ -70,8 +72,14 @@ def one_icon(phrases: Phrases) -> Example:
 
 
 def unknown(phrases: Phrases) -> Example:
-    """A sentence without a word that it knows: any thing at all is a kinder answer than none."""
-    return Example(phrases.nonsense(), one_icon(phrases).scene)
+    """A sentence without a word that it knows: the picture says that it is still looking.
+
+    Any thing at all would do, but at a low temperature what is spread over all things is never drawn.
+    """
+    words = phrases.nonsense()
+    text = phrases.on_background(with_article(words) if phrases.chance(0.3) else words, None)
+    thing = place(UNKNOWN_ICON, None, LARGE, ANCHORS["center"])
+    return Example(text, Scene("white", (thing,), phrases.number(len(SHADES))))
 
 
 def _scene_maker(icon: str, background: str, shade: int):
