@@ -3,7 +3,7 @@
 from training.concepts import Concept, concept_index, learnt_concepts
 from training.example import Example
 from training.phrases import PLACE_WORDS, Phrases, with_article
-from training.scenes import ANCHORS, COLOUR_NAMES, SHADES, Scene, Thing, place
+from training.scenes import ANCHORS, COLOUR_NAMES, SHADES, Scene, Thing, alone, place
 from training.shapes import GRID
 
 LARGE, MIDDLE, SMALL = 14, 8, 6
@@ -78,8 +78,7 @@ def unknown(phrases: Phrases) -> Example:
     """
     words = phrases.nonsense()
     text = phrases.on_background(with_article(words) if phrases.chance(0.3) else words, None)
-    thing = place(UNKNOWN_ICON, None, LARGE, ANCHORS["center"])
-    return Example(text, Scene("white", (thing,), phrases.number(len(SHADES))))
+    return Example(text, alone(UNKNOWN_ICON, LARGE, shade=phrases.number(len(SHADES))))
 
 
 def _scene_maker(icon: str, background: str, shade: int):

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from training.concepts import load_concepts
 from training.crops import Crop, cut_thing
 from training.paths import work_file
-from training.scenes import ANCHORS, COLOUR_NAMES, SHADES, Scene, background_rgb, draw, place
+from training.scenes import COLOUR_NAMES, SHADES, alone, background_rgb, draw
 from training.sprites import ICON_CELLS
 
 SEED = 77
@@ -73,8 +73,7 @@ class SourceCrops:
 
 def source_crop(label: int, cells: int, colour: str, shade: int) -> Crop:
     """A source picture as the judge would see it."""
-    thing = place(load_concepts()[label].icon, None, cells, ANCHORS["center"])
-    picture = draw(Scene(colour, (thing,), shade))
+    picture = draw(alone(load_concepts()[label].icon, cells, colour, shade))
     return cut_thing(picture, np.array(background_rgb(colour, shade), dtype=np.uint8))
 
 

@@ -109,6 +109,11 @@ def place(name: str, colour: str | None, cells: int, center: tuple[int, int]) ->
     return Thing(name, colour, cells, center[0] - cells // 2, center[1] - cells // 2)
 
 
+def alone(icon: str, cells: int, background: str = "white", shade: int = 0) -> Scene:
+    """An icon by itself in the middle."""
+    return Scene(background, (place(icon, None, cells, ANCHORS["center"]),), shade)
+
+
 def draw(scene: Scene) -> UInt8[np.ndarray, "128 128 3"]:
     """The picture of a scene, antialiased, RGB."""
     canvas = np.empty((SIDE, SIDE, 3), dtype=np.float32)

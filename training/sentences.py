@@ -14,13 +14,12 @@ from training.icon_captions import LARGE
 from training.paths import ROOT, SENTENCES
 from training.phrases import with_article
 from training.scenes import (
-    ANCHORS,
     COLOURS,
     Scene,
+    alone,
     draw,
     held_out_pairs,
     is_held_out,
-    place,
     scenes_of,
 )
 from training.shapes import GRID
@@ -100,8 +99,7 @@ def asked_things() -> list[Concept]:
 
 def thumbnail(concept: Concept) -> Image.Image:
     """The source picture that a test sentence asks for, small."""
-    scene = Scene("white", (place(concept.icon, None, LARGE, ANCHORS["center"]),))
-    return Image.fromarray(draw(scene)).resize(
+    return Image.fromarray(draw(alone(concept.icon, LARGE))).resize(
         (THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX
     )
 
