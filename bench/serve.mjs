@@ -12,6 +12,7 @@ import {
   timeRequest,
 } from "./lib/server.mjs";
 
+const STARTS = 5;
 const IMAGE_COUNTS = [1, 4, 9];
 const REPEATS = 7;
 const OVERHEAD_REPEATS = 200;
@@ -19,7 +20,14 @@ const OVERHEAD_WARM_UP = 100;
 const IMAGE_TOKENS = 256;
 const MIB = 2 ** 20;
 
+const starts = [];
+for (let start = 1; start < STARTS; start += 1) {
+  const early = await startServer(process.argv.slice(2));
+  starts.push(early);
+  await early.stop();
+}
 const server = await startServer(process.argv.slice(2));
+starts.push(server);
 const health = await readHealth(server);
 const side = Number(health.sidecar.imageSize.split("x")[0]);
 /** @type {Map<number, number>} */
@@ -64,8 +72,15 @@ for (const [count, seconds] of secondsByCount) {
 print();
 print("| what | value |");
 print("| --- | ---: |");
-print(`| start to open port | ${server.listenMs.toFixed(0)} ms |`);
-print(`| start to ready | ${(server.readyMs / 1000).toFixed(1)} s |`);
+const listenTimes = starts.map(({ listenMs }) => listenMs);
+const readyTimes = starts.map(({ readyMs }) => readyMs);
+print(
+  `| start to open port, median of ${STARTS} starts | ${quantile(listenTimes, 0.5).toFixed(0)} ms |`,
+);
+print(
+  `| start to ready, median of ${STARTS} starts | ${(quantile(readyTimes, 0.5) / 1000).toFixed(1)} s |`,
+);
+print(`| the slowest of them | ${(Math.max(...readyTimes) / 1000).toFixed(1)} s |`);
 print(
   `| server overhead a request, no-op sidecar, median of ${OVERHEAD_REPEATS} | ${overhead.toFixed(2)} ms |`,
 );
