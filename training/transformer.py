@@ -273,7 +273,7 @@ def train(
 
 def main() -> None:
     """Parse the step's options and train."""
-    parser = step_parser(__doc__, steps=25_600, batch=BATCH, muon_rate=0.005, adam_rate=7e-4)
+    parser = step_parser(__doc__, steps=37_000, batch=BATCH, muon_rate=0.005, adam_rate=7e-4)
     parser.add_argument(
         "--from-checkpoint",
         action="store_true",
