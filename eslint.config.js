@@ -75,7 +75,7 @@ const importRules = [
 ];
 
 export default defineConfig(
-  { ignores: ["dist/", "node_modules/", ".venv/", "test/fixtures/", "generations/"] },
+  { ignores: ["dist/", "node_modules/", ".venv/", "test/fixtures/", "generations/", "training/work/"] },
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
   {
