@@ -1,4 +1,5 @@
-import { defineConfig } from "eslint/config";
+import { fileURLToPath } from "node:url";
+import { defineConfig, includeIgnoreFile } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 /**
@@ -75,7 +76,8 @@ const importRules = [
 ];
 
 export default defineConfig(
-  { ignores: ["dist/", "node_modules/", ".venv/", "test/fixtures/", "generations/", "training/work/"] },
+  includeIgnoreFile(fileURLToPath(new URL(".gitignore", import.meta.url))),
+  { ignores: ["test/fixtures/"] },
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
   {

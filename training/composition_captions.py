@@ -35,7 +35,7 @@ _COUNTS = (2, 3, 3, 4)
 
 @dataclass(frozen=True)
 class _Part:
-    """One of two things: how it is called and what it is."""
+    """One of several things: how it is called and what it is."""
 
     noun: str
     name: str
@@ -91,7 +91,7 @@ def several_icons(phrases: Phrases) -> Example:
             break
     background, named = icon_background(phrases, (concept.icon,), 0.4)
     name = concept.names[0] if phrases.chance(0.7) else phrases.pick(concept.names)
-    return _several(phrases, name, (concept.icon, None), count, background, named)
+    return _several(phrases, _Part(name, concept.icon, None, MIDDLE), count, background, named)
 
 
 def several_shapes(phrases: Phrases) -> Example:
@@ -99,21 +99,13 @@ def several_shapes(phrases: Phrases) -> Example:
     (shape, colour), count = shape_and_colour(phrases), phrases.pick(_COUNTS)
     background, named = background_for(phrases, [colour], 0.5)
     name = f"{phrases.colour(colour)} {phrases.pick(SHAPE_WORDS[shape])}"
-    return _several(phrases, name, (shape, colour), count, background, named)
+    return _several(phrases, _Part(name, shape, colour, MIDDLE), count, background, named)
 
 
-def _several(
-    phrases: Phrases,
-    noun: str,
-    thing: tuple[str, str | None],
-    count: int,
-    background: str,
-    named: bool,
-) -> Example:
-    """`count` times a thing, told as its name and its colour (an icon has none)."""
-    content = f"{phrases.pick(COUNT_WORDS[count])} {plural(noun)}"
+def _several(phrases: Phrases, part: _Part, count: int, background: str, named: bool) -> Example:
+    content = f"{phrases.pick(COUNT_WORDS[count])} {plural(part.noun)}"
     centers = phrases.mostly(PLACES[count][-1], PLACES[count])
-    things = tuple(place(*thing, MIDDLE, center) for center in centers)
+    things = tuple(part.at(center) for center in centers)
     text = phrases.on_background(content, background if named else None)
     return Example(text, Scene(background, things, phrases.number(len(SHADES))))
 

@@ -22,7 +22,7 @@ from training.judge import Judge
 from training.painter import Painter, Pixels
 from training.paths import CHECKPOINT, ROOT, SENTENCES, work_file
 from training.questions import Question, cells_of, compositions, held_out_phrasings, in_set
-from training.scenes import COLOURS, Scene, draw, place
+from training.scenes import ANCHORS, COLOURS, Scene, draw, place
 from training.tokenizer import write_json
 
 COUNT = 200
@@ -66,7 +66,7 @@ def table_line(name: str, values: Mapping[str, float]) -> str:
 def true_picture(question: Question) -> Pixels:
     """The source picture that a question asks for."""
     cells = cells_of(question)
-    centers = question.layouts[0] if question.layouts else ((8, 8),)
+    centers = question.layouts[0] if question.layouts else (ANCHORS["center"],)
     pairs = zip(question.icons, centers, strict=True)
     things = tuple(place(icon, None, cells, center) for icon, center in pairs)
     return draw(Scene(question.background or "white", things))

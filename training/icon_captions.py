@@ -9,7 +9,7 @@ from training.shapes import GRID
 LARGE, MIDDLE, SMALL = 14, 8, 6
 """Sides of icons, in tokens."""
 
-UNKNOWN_ICON = "magnifying-glass-tilted-left"
+_UNKNOWN_ICON = "magnifying-glass-tilted-left"
 
 _LARGE_WORDS = ("big", "large", "huge")
 _MIDDLE_WORDS = ("small", "little")
@@ -78,7 +78,7 @@ def unknown(phrases: Phrases) -> Example:
     """
     words = phrases.nonsense()
     text = phrases.on_background(with_article(words) if phrases.chance(0.3) else words, None)
-    return Example(text, alone(UNKNOWN_ICON, LARGE, shade=phrases.number(len(SHADES))))
+    return Example(text, alone(_UNKNOWN_ICON, LARGE, shade=phrases.number(len(SHADES))))
 
 
 def _scene_maker(icon: str, background: str, shade: int):
