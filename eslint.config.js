@@ -3,21 +3,27 @@ import { defineConfig, includeIgnoreFile } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 /**
- * Which other parts of src/ a part may import: main -> http -> jobs -> sidecar -> wire -> errors, with images beside
- * sidecar, metrics beside http and messages below wire. A part is a folder, or a file of src/ without its ending. Nobody imports main; main imports everything.
+ * Which other parts of src/ a part may import: main -> commands -> service -> http -> jobs -> sidecar -> wire -> errors.
+ * A part is a folder, or a file of src/ without its ending. Parts own the types of their options; config imports
+ * those types, and only main and the commands import config.
  */
 const MAY_IMPORT = {
-  http: ["jobs", "images", "errors", "log", "version"],
-  metrics: ["jobs", "sidecar", "errors", "version"],
-  jobs: ["sidecar", "images", "errors", "log", "version"],
-  sidecar: ["wire", "messages", "errors", "log", "version"],
-  images: ["errors", "log", "version"],
-  wire: ["messages", "errors", "version"],
-  messages: [],
-  config: ["errors", "version"],
+  main: ["commands", "config", "errors"],
+  commands: [
+    ...["service", "config", "checkpoint", "http", "health", "jobs", "images", "sidecar"],
+    ...["errors", "log"],
+  ],
+  config: ["checkpoint", "sidecar", "images", "errors", "log"],
+  service: ["http", "health", "jobs", "images", "sidecar", "errors", "log"],
+  http: ["health", "jobs", "images", "errors", "log"],
+  health: ["jobs", "sidecar", "images", "errors"],
+  jobs: ["sidecar", "images", "errors", "log"],
+  sidecar: ["wire", "errors", "log"],
+  checkpoint: ["errors"],
+  images: ["errors", "log"],
+  wire: ["errors"],
   log: [],
   errors: [],
-  version: [],
 };
 
 /** The one place that may import a package, so that replacing it touches nothing else. */
@@ -25,14 +31,14 @@ const VENDOR_HOME = {
   express: "src/http/",
   cors: "src/http/",
   sharp: "src/images/",
-  execa: "src/sidecar/process.ts",
-  "node:child_process": "src/sidecar/process.ts",
-  zeromq: "src/sidecar/transport",
-  "prom-client": "src/metrics/",
+  execa: "src/sidecar/process/",
+  "node:child_process": "src/sidecar/process/",
+  zeromq: "src/sidecar/link/",
+  "prom-client": "src/health/",
   pino: "src/log.ts",
 };
 
-const PARTS = [...Object.keys(MAY_IMPORT), "main"];
+const PARTS = Object.keys(MAY_IMPORT);
 
 function vendorPaths(place) {
   return Object.entries(VENDOR_HOME)
@@ -57,10 +63,9 @@ function restrictedImports(files, place, patterns) {
 const FROM_SRC = "\\./";
 const FROM_FOLDER = "(?:\\.\\./)+";
 
-/** Two blocks for each part, its file and its folder, then one for each file that is the home of a package. */
+/** Two blocks for each part, its file and its folder, then one for each folder that is the home of a package. */
 const importRules = [
-  restrictedImports(["src/main.ts"], "src/main.ts", []),
-  ...Object.keys(MAY_IMPORT).flatMap((part) => [
+  ...PARTS.flatMap((part) => [
     restrictedImports([`src/${part}.ts`], `src/${part}.ts`, directionPatterns(part, FROM_SRC)),
     restrictedImports(
       [`src/${part}/**/*.ts`],
@@ -68,11 +73,9 @@ const importRules = [
       directionPatterns(part, FROM_FOLDER),
     ),
   ]),
-  ...[
-    "src/sidecar/process.ts",
-    "src/sidecar/transport.ts",
-    "src/sidecar/transport-security.ts",
-  ].map((file) => restrictedImports([file], file, directionPatterns("sidecar", FROM_FOLDER))),
+  ...["src/sidecar/process/", "src/sidecar/link/"].map((home) =>
+    restrictedImports([`${home}*.ts`], home, directionPatterns("sidecar", FROM_FOLDER)),
+  ),
 ];
 
 export default defineConfig(
@@ -117,14 +120,14 @@ export default defineConfig(
   },
   {
     files: ["src/**/*.ts"],
-    ignores: ["src/config.ts", "src/main.ts"],
+    ignores: ["src/config/config.ts", "src/main.ts"],
     rules: {
       "no-restricted-properties": [
         "error",
         ...["env", "argv"].map((property) => ({
           object: "process",
           property,
-          message: "Settings are read in src/config.ts and handed down.",
+          message: "Settings are read in src/config/config.ts and handed down.",
         })),
       ],
     },

@@ -7,13 +7,13 @@ import { Agent, request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as waitMs } from "node:timers/promises";
 import { quantile } from "./lib/server.mjs";
-import { CHUNK_TIMEOUT_S, dispose, startServer, untilHealth } from "./soak/server.mjs";
+import { CHUNK_TIMEOUT_S, dispose, startServer, untilHealth } from "../test/soak/server.mjs";
 
 const POLL_MS = 1;
 /** An operator who does not wait for the backoff: SIGHUP after this time. */
 const RETRY_MS = 500;
 
-/** @typedef {import("./soak/server.mjs").SoakServer} SoakServer */
+/** @typedef {import("../test/soak/server.mjs").SoakServer} SoakServer */
 
 /** @type {readonly { name: string, fault: string, repeats: number, limit: string, budgetMs: number }[]} */
 const CASES = [
@@ -88,7 +88,7 @@ async function untilServing(at) {
   const isWaiting = async () => (await at.health()).sidecars[0]?.state === "backing_off";
   while (await isWaiting()) await waitMs(POLL_MS);
   clearInterval(timer);
-  const isIdle = (/** @type {import("./soak/server.mjs").Health} */ { ready, queue }) =>
+  const isIdle = (/** @type {import("../test/soak/server.mjs").Health} */ { ready, queue }) =>
     ready && queue.openJobs === 0;
   const { sidecars } = await untilHealth(at, isIdle);
   return sidecars[0]?.pid ?? Number.NaN;

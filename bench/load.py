@@ -25,7 +25,7 @@ from synthetic import CONFIGS, write_checkpoint
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from sidecar.checkpoint import CheckpointFolders, Weights
+    from sidecar.checkpoint.folder import CheckpointFolders, Weights
 
 PIECE_BYTES = 1 << 20
 LAYER_BYTES = 11 << 20
@@ -106,7 +106,7 @@ def _measure_load(folder: Path, precision: str, picture_tokens: int | None) -> d
     import jax
     import jax.numpy as jnp
 
-    from sidecar.checkpoint import load_weights, open_checkpoint
+    from sidecar.checkpoint.folder import load_weights, open_checkpoint
 
     dtype = jnp.dtype(precision)
     before = _peak_bytes()
@@ -130,8 +130,8 @@ def _draw_picture(
     found: "CheckpointFolders", weights: "Weights", dtype: "DTypeLike", tokens: int
 ) -> dict[str, float]:
     """Draw one picture with the engine; of fewer tokens than the checkpoint's to see that it can."""
-    from sidecar.checkpoint import open_text
-    from sidecar.engine import Engine, EngineTask
+    from sidecar.checkpoint.folder import open_text
+    from sidecar.engine.engine import Engine, SlotRequest
 
     text = open_text(found)
     empty, prompt = text.unconditional(), text.encode("a red cat")
@@ -144,7 +144,7 @@ def _draw_picture(
     started = time.perf_counter()
     engine.compile(lambda _done, _total: None)
     compiled = time.perf_counter()
-    engine.admit(EngineTask("picture", prompt.ids, prompt.mask, 0, found.sampling))
+    engine.admit(SlotRequest("picture", prompt.ids, prompt.mask, 0, found.sampling))
     pictures = []
     while engine.running:
         pictures += engine.step()

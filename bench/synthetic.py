@@ -90,8 +90,8 @@ def vqgan_shapes() -> Tree:
     import jax
     import jax.numpy as jnp
 
-    from sidecar.config import VQGANConfig
-    from sidecar.model.vqgan import VQGANDecoder
+    from sidecar.model.config import VQGANConfig
+    from sidecar.model.vqgan_decoder import VQGANDecoder
     from sidecar.model.vqgan_encoder import VQGANEncoder
 
     config = VQGANConfig.from_json(VQGAN_CONFIG)

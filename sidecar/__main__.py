@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from sidecar import orphan_guard
 
 if TYPE_CHECKING:
-    from sidecar.seams import Compute, Emit
-    from sidecar.wire import SidecarConfig
+    from sidecar.compute_port import Compute, Emit
+    from sidecar.wire.messages import SidecarConfig
 
 
 def main() -> int:

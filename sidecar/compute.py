@@ -11,8 +11,10 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from sidecar.compute_port import Command, Emit
 from sidecar.loading import LoadedModel, describe_failure, is_out_of_memory, load_model
-from sidecar.messages import (
+from sidecar.tasks import InvalidTaskError, Task, prepare_task
+from sidecar.wire.messages import (
     Bye,
     Cancel,
     Drain,
@@ -22,8 +24,6 @@ from sidecar.messages import (
     Progress,
     SidecarConfig,
 )
-from sidecar.seams import Command, Emit
-from sidecar.tasks import InvalidTaskError, Task, prepare_task
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import zmq
 
-from sidecar.wire import MAX_PAYLOAD_BYTES
+from sidecar.wire.frames import MAX_PAYLOAD_BYTES
 
 _HIGH_WATER_MARK = 1000
 

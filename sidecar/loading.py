@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from sidecar.checkpoint import (
+from sidecar.checkpoint.folder import (
     CheckpointFolders,
     CheckpointNotFoundError,
     Weights,
@@ -17,13 +17,16 @@ from sidecar.checkpoint import (
     open_checkpoint,
     open_text,
 )
-from sidecar.config import SAMPLING_LIMITS, SamplingSettings
-from sidecar.engine import Engine, EngineTask
+from sidecar.checkpoint.memory_check import MemoryInsufficientError, check_memory
+from sidecar.checkpoint.weight_files import CheckpointError
+from sidecar.compute_port import Emit
+from sidecar.engine.engine import Engine, SlotRequest
 from sidecar.hub.address import HubAddress, is_hub_address
 from sidecar.hub.errors import HubError
-from sidecar.json_values import ConfigError
-from sidecar.memory import MemoryInsufficientError, check_memory
-from sidecar.messages import (
+from sidecar.model.config import SAMPLING_LIMITS, SamplingSettings
+from sidecar.model.json_values import ConfigError
+from sidecar.text import TextProcessor, TokenizerError
+from sidecar.wire.messages import (
     LoadPhase,
     Phase,
     Ready,
@@ -32,9 +35,6 @@ from sidecar.messages import (
     SamplingLimits,
     SidecarConfig,
 )
-from sidecar.seams import Emit
-from sidecar.text import TextProcessor, TokenizerError
-from sidecar.weight_files import CheckpointError
 
 Beat = Callable[[str], None]
 
@@ -158,7 +158,7 @@ def _warm_up(
 ) -> None:
     """Make one whole picture: what fails only when it runs must not fail in a user's request."""
     encoded = text.encode(WARM_UP_PROMPT)
-    engine.admit(EngineTask("warm-up", encoded.ids, encoded.mask, 0, found.sampling))
+    engine.admit(SlotRequest("warm-up", encoded.ids, encoded.mask, 0, found.sampling))
     while engine.running:
         drawn = sum(drawn for _, drawn in engine.progress())
         phases.report(drawn, found.config.image_length, "tokens")

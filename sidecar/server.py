@@ -18,9 +18,10 @@ from types import FrameType
 import zmq
 
 from sidecar import __version__
+from sidecar.compute_port import Compute, StartCompute
 from sidecar.connection import Connection, connect, describe_obstacle
-from sidecar.seams import Compute, StartCompute
-from sidecar.wire import (
+from sidecar.wire.frames import ProtocolError, VersionMismatchError, decode, encode
+from sidecar.wire.messages import (
     Accepted,
     Beat,
     Bye,
@@ -32,15 +33,11 @@ from sidecar.wire import (
     Hello,
     Image,
     Ping,
-    ProtocolError,
     Ready,
     Rejected,
     SidecarConfig,
     UpMessage,
-    VersionMismatchError,
     Welcome,
-    decode,
-    encode,
 )
 
 EXIT_DRAINED = 0

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sidecar.config import SAMPLING_LIMITS, SamplingSettings
-from sidecar.engine import EngineTask
+from sidecar.engine.engine import SlotRequest
 from sidecar.loading import LoadedModel
-from sidecar.messages import Generate
+from sidecar.model.config import SAMPLING_LIMITS, SamplingSettings
+from sidecar.wire.messages import Generate
 
 Number = TypeVar("Number", int, float)
 
@@ -24,7 +24,7 @@ class InvalidTaskError(ValueError):
 class Task:
     """A task inside the sidecar. Times are of `time.monotonic`; `started` is 0 until it has a slot."""
 
-    engine_task: EngineTask
+    engine_task: SlotRequest
     attempt: int
     text_tokens: int
     deadline: float
@@ -44,7 +44,7 @@ def prepare_task(message: Generate, model: LoadedModel) -> Task:
     """
     text = model.text.encode(message.prompt)
     return Task(
-        engine_task=EngineTask(
+        engine_task=SlotRequest(
             message.task_id, text.ids, text.mask, message.seed, _settings(message, model.sampling)
         ),
         attempt=message.attempt,

@@ -94,6 +94,15 @@ export function describeError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** The one error of wrong settings; it lists every problem. */
+export function createConfigError(problems: readonly string[]): AppError {
+  const list = problems.map((problem) => `  - ${problem}`).join("\n");
+  return new AppError(
+    "config_invalid",
+    `The settings are not valid:\n${list}\n(--help lists them.)`,
+  );
+}
+
 function entry(status: number, type: ErrorType, retryable: boolean, meaning: string): ErrorEntry {
   return { status, type, retryable, meaning };
 }

@@ -1,23 +1,23 @@
 #!/usr/bin/env node
 import { fileURLToPath } from "node:url";
-import { readCommand, readSurroundings, type Config } from "./config.js";
-import { isHubAddress } from "./config/known-models.js";
+import { readCommand, readSurroundings, type Config } from "./config/config.js";
+import { isHubAddress } from "./checkpoint/hub-address.js";
 import { hasCode } from "./errors.js";
 import { createApp } from "./http/app.js";
-import { LOOSE_LIMITS } from "./http/fields.js";
-import { ModelCatalogue } from "./http/models.js";
+import { LOOSE_LIMITS } from "./http/request-fields.js";
+import { ModelCatalogue } from "./http/routes/models.js";
 import { createHttpServer, type HttpServer } from "./http/server.js";
 import { createEncoder } from "./images/encode.js";
 import { ImageStore } from "./images/store.js";
 import { Admission } from "./jobs/admission.js";
-import { PictureGenerator } from "./jobs/generator.js";
-import { buildHealth } from "./jobs/health.js";
+import { PictureGenerator } from "./jobs/image-service.js";
+import { buildHealth } from "./health/report.js";
 import { JobQueue } from "./jobs/queue.js";
 import { createLogger, type Logger } from "./log.js";
-import { Metrics } from "./metrics/metrics.js";
+import { Metrics } from "./health/metrics.js";
 import { Quarantine } from "./jobs/quarantine.js";
 import { SidecarPool } from "./sidecar/pool.js";
-import { pullCheckpoints } from "./sidecar/pull.js";
+import { pullCheckpoints } from "./commands/pull.js";
 import type { SidecarStatus } from "./sidecar/status.js";
 import { Supervisor } from "./sidecar/supervisor.js";
 

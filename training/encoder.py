@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sidecar.config import VQGANConfig
+from sidecar.model.config import VQGANConfig
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from training.codebook import Codebook
 from training.fast_math import cross_entropy

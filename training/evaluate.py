@@ -15,7 +15,7 @@ from types import ModuleType
 
 import numpy as np
 
-from sidecar.config import SamplingSettings
+from sidecar.model.config import SamplingSettings
 from training.contact_sheet import contact_sheet
 from training.examiner import Verdict, examine
 from training.judge import Judge
@@ -35,7 +35,7 @@ Shares = dict[str, float]
 def load_pixel_check() -> ModuleType:
     """The tests' own pixel check; it lies outside the packages so that it cannot lean on this code."""
     sys.path.insert(0, str(ROOT / "test" / "python"))
-    return importlib.import_module("scene_check")
+    return importlib.import_module("support.scene_check")
 
 
 def question_sets(count: int) -> dict[str, list[Question]]:

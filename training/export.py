@@ -14,8 +14,8 @@ import numpy as np
 from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from sidecar.config import PUBLISHED, Side
-from sidecar.model.upstream_names import LAYER_CLASS, replace_prefix, upstream_names
+from sidecar.checkpoint.names import LAYER_CLASS, replace_prefix, upstream_names
+from sidecar.model.config import PUBLISHED, Side
 from training.codebook import Codebook
 from training.encoder import STATE as ENCODER_STATE
 from training.model_card import model_card

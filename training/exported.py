@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from sidecar.config import ModelConfig, VQGANConfig
-from sidecar.model.params import load_dallebart, load_vqgan
+from sidecar.checkpoint.weights import load_dallebart, load_vqgan
+from sidecar.model.config import ModelConfig, VQGANConfig
 from training.codebook import Codebook
 from training.optimizer import Params
 from training.paths import CHECKPOINT

@@ -85,7 +85,7 @@ Colour: the named background. Relation: every thing in its place, or the right c
 {rows}
 
 Shapes, 60 pictures, pairs of shape and colour never trained on, judged by pixels
-(`test/python/scene_check.py`): {shapes}.
+(`test/python/support/scene_check.py`): {shapes}.
 
 Aimed at: 80 % of in-set captions, 60 % of held-out phrasings; of compositions 85 % for the colour, 70 % for the
 objects, 60 % for the relation. What falls short are shapes in a colour that they never had: they often take another

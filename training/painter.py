@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from sidecar.checkpoint import load_weights, open_checkpoint, open_text
-from sidecar.config import SamplingSettings
-from sidecar.engine import Engine, EngineTask
+from sidecar.checkpoint.folder import load_weights, open_checkpoint, open_text
+from sidecar.engine.engine import Engine, SlotRequest
+from sidecar.model.config import SamplingSettings
 
 SLOTS = 8
 
@@ -42,7 +42,7 @@ class Painter:
                 number, text = waiting.pop(0)
                 encoded = self._text.encode(text)
                 self._engine.admit(
-                    EngineTask(str(number), encoded.ids, encoded.mask, seed + number, settings)
+                    SlotRequest(str(number), encoded.ids, encoded.mask, seed + number, settings)
                 )
             for picture in self._engine.step():
                 done[picture.task_id] = picture.pixels

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from sidecar.checkpoint import load_weights, open_checkpoint
-from sidecar.model.params import load_vqgan_encoder
-from sidecar.model.vqgan import VQGANDecoder, to_pixels
+from sidecar.checkpoint.folder import load_weights, open_checkpoint
+from sidecar.checkpoint.weights import load_vqgan_encoder
+from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from training.codebook import Codebook
 from training.composition_captions import several_icons, two_things

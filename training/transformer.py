@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 from tokenizers import Tokenizer
 
-from sidecar.config import ModelConfig
+from sidecar.model.config import ModelConfig
 from sidecar.model.dallebart import DalleBart
 from training.captions import ExampleSource
 from training.codebook import Codebook

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
-from sidecar.config import VQGANConfig
-from sidecar.model.vqgan import VQGANDecoder
+from sidecar.model.config import VQGANConfig
+from sidecar.model.vqgan_decoder import VQGANDecoder
 from training.captions import ExampleSource
 from training.codebook import EMBED_DIM, Codebook
 from training.loop import Schedule, Update, step_parser, train_on

@@ -16,7 +16,7 @@ from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import WeakFileLock
 
-from sidecar.weight_files import has_all_weights
+from sidecar.checkpoint.weight_files import has_all_weights
 
 CONFIG_FILE = "config.json"
 # Either of these is a tokenizer; see sidecar/text.

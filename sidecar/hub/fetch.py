@@ -9,14 +9,19 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+from sidecar.checkpoint.weight_files import (
+    INDEX_FILE,
+    MAX_INDEX_BYTES,
+    CheckpointError,
+    find_weight_files,
+)
 from sidecar.hub.address import HubAddress
 from sidecar.hub.cache import RepoCache
 from sidecar.hub.errors import HubError, describe_disk_error
 from sidecar.hub.listing import HubFile, Listing, ask_listing
 from sidecar.hub.progress import Progress, Report
-from sidecar.hub.sizes import format_bytes
 from sidecar.hub.transfer import Source, fetch_file
-from sidecar.weight_files import INDEX_FILE, MAX_INDEX_BYTES, CheckpointError, find_weight_files
+from sidecar.units import format_bytes
 
 log = logging.getLogger("sidecar.hub")
 

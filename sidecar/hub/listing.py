@@ -16,10 +16,10 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoSibling
 
+from sidecar.checkpoint.weight_files import INDEX_FILE, WEIGHTS_FILE, is_shard_name
 from sidecar.hub.address import HubAddress
 from sidecar.hub.cache import CONFIG_FILE
 from sidecar.hub.errors import HubError
-from sidecar.weight_files import INDEX_FILE, WEIGHTS_FILE, is_shard_name
 
 # Besides the weights, which come last: once they are here, everything is. Hashtags are split without the word list
 # of 34 MB where a folder has none.

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from sidecar.hub.sizes import format_bytes, format_duration
+from sidecar.units import format_bytes, format_duration
 
 log = logging.getLogger("sidecar.hub")
 

@@ -16,7 +16,7 @@ from sidecar.hub.address import HubAddress
 from sidecar.hub.cache import RepoCache
 from sidecar.hub.errors import HubError
 from sidecar.hub.listing import HubFile, describe_http_error
-from sidecar.hub.sizes import format_bytes
+from sidecar.units import format_bytes
 
 log = logging.getLogger("sidecar.hub")
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from sidecar.config import ModelConfig
+from sidecar.model.config import ModelConfig
 from sidecar.model.decoder import Cross, Decoder, Past
 from sidecar.model.encoder import Encoder
 from sidecar.model.layers import at_least_float32, dot_rows

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from sidecar.config import ModelConfig
+from sidecar.model.config import ModelConfig
 from sidecar.model.variants import Blocks
 
 # Keys and values of one layer: of the image tokens so far (L places), and of the prompt (T places).

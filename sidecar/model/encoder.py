@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from sidecar.config import ModelConfig
+from sidecar.model.config import ModelConfig
 from sidecar.model.variants import Blocks
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 
-class Settings(NamedTuple):
+class SlotSampling(NamedTuple):
     """Sampling settings of S slots.
 
     `top_k` 0 switches top-k off; `top_p` 1 switches top-p off; `condition_scale` 1 switches guidance off.
@@ -37,7 +37,7 @@ def guide(
 
 
 def rank(
-    logits: Float[Array, "S V"], settings: Settings, candidates: int
+    logits: Float[Array, "S V"], settings: SlotSampling, candidates: int
 ) -> tuple[Float[Array, "S K"], Int[Array, "S K"]]:
     """The highest `candidates` logits in falling order with the filtered ones at -inf, and their ids.
 
@@ -76,7 +76,7 @@ def sample(
     keys: Key[Array, "S"],
     conditional: Float[Array, "S V"],
     unconditional: Float[Array, "S V"],
-    settings: Settings,
+    settings: SlotSampling,
     few: int = 256,
 ) -> Int[Array, "S"]:
     """Draw one token a slot; ranks only `few` candidates when every slot's top-k allows it.

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from sidecar.config import ModelConfig, Side
+from sidecar.model.config import ModelConfig, Side
 from sidecar.model.layers import (
     NORM_EPSILON,
     Attention,

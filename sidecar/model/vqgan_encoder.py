@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
-from sidecar.config import VQGANConfig
-from sidecar.model.vqgan import Codebook, GroupNorm, Middle, level_blocks
+from sidecar.model.config import VQGANConfig
+from sidecar.model.vqgan_decoder import Codebook, GroupNorm, Middle, level_blocks
 
 
 class Downsample(nn.Module):

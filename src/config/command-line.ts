@@ -1,4 +1,4 @@
-import { isHubAddress } from "./known-models.js";
+import { isHubAddress } from "../checkpoint/hub-address.js";
 
 /** What the server is started for. */
 export type CommandWord = "serve" | "models" | "pull";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { isHubAddress, isValidHubAddress } from "./known-models.js";
+import { isHubAddress, isValidHubAddress } from "../checkpoint/hub-address.js";
 
 /** What the kinds of settings are: each takes a text (of a flag or a variable) and checks it. */
 

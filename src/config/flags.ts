@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MODEL_VERSIONS } from "../checkpoint/published.js";
 import {
   countFlag,
   flagDocs,
@@ -16,9 +17,6 @@ import { SUPERVISION_GROUPS } from "./flags-supervision.js";
  * it: a new setting is a new entry here, or in the part about supervision. Every value arrives as
  * text (a flag or a variable); `null` means that nobody gave it and that it has no fixed default.
  */
-
-export const MODEL_VERSIONS = ["Nano", "Mini", "Mega", "Mega_full"] as const;
-export type ModelVersion = (typeof MODEL_VERSIONS)[number];
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

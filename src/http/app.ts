@@ -1,12 +1,12 @@
 import cors from "cors";
 import express, { type Express, type RequestHandler } from "express";
 import type { Logger } from "../log.js";
-import { createDalleRouter, type DalleOptions } from "./dalle.js";
+import { createDalleRouter, type DalleOptions } from "./routes/dalle.js";
 import { createErrorHandler, refuseUnknownPath } from "./errors.js";
-import { createHealthRouter, type HealthOptions } from "./health.js";
-import { createMetricsRouter, measureRequests, type MetricsOptions } from "./metrics.js";
-import { createModelsRouter } from "./models.js";
-import { createOpenAiRouter, type OpenAiOptions } from "./openai.js";
+import { createHealthRouter, type HealthOptions } from "./routes/health.js";
+import { createMetricsRouter, measureRequests, type MetricsOptions } from "./routes/metrics.js";
+import { createModelsRouter } from "./routes/models.js";
+import { createOpenAiRouter, type OpenAiOptions } from "./routes/openai.js";
 import { logRequests } from "./request-log.js";
 
 export interface AppOptions extends DalleOptions, OpenAiOptions, HealthOptions, MetricsOptions {

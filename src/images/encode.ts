@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import sharp, { type Sharp } from "sharp";
-import { limitConcurrency } from "./limit.js";
+import { limitConcurrency } from "./concurrency.js";
 
 export const IMAGE_FORMATS = ["jpeg", "png", "webp"] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];

@@ -1,6 +1,6 @@
 import { AppError } from "../errors.js";
 import type { SidecarStatus } from "../sidecar/status.js";
-import { tellReason } from "./public-reason.js";
+import { tellReason } from "../sidecar/public-reason.js";
 
 /** A restart that is further away is not worth waiting for in the queue, unless told otherwise. */
 const DEFAULT_PATIENCE_MS = 60_000;

@@ -3,7 +3,7 @@ import type { TaskRunner } from "../sidecar/task.js";
 import { NO_OBSERVER, type Broker, type JobHandle, type JobSpec } from "./broker.js";
 import type { QueueReport, SubmitOptions, WorkObserver } from "./broker.js";
 import { Job, type TakenTask } from "./job.js";
-import { Pace } from "./pace.js";
+import { Pace } from "./wait-estimate.js";
 import { Quarantine } from "./quarantine.js";
 
 /** A task that the sidecar died with so often is the reason, unless told otherwise. */

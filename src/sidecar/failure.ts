@@ -10,7 +10,7 @@ export interface Failure {
 }
 
 /** How a generation ended; `failure` is null when it was asked to. */
-export interface GenerationEnd {
+export interface SpawnEnd {
   readonly failure: Failure | null;
   /** When the end or the failure was noticed, in epoch milliseconds. */
   readonly noticedAt: number;

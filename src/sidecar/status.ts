@@ -1,5 +1,5 @@
-import type { Phase, Ready } from "../wire.js";
-import type { BreakerStatus } from "./breaker.js";
+import type { Phase, Ready } from "../wire/messages.js";
+import type { BreakerStatus } from "./restart/breaker.js";
 
 /**
  * - `starting`: spawned, has not said HELLO yet

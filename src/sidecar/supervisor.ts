@@ -1,12 +1,12 @@
 import { setTimeout as waitMs } from "node:timers/promises";
 import { AppError, describeError } from "../errors.js";
 import { createReturnError, createStopError } from "./failure.js";
-import { Generation } from "./generation.js";
-import { LifeLog, type Spawn } from "./life-log.js";
+import { Spawn } from "./spawn.js";
+import { EventLog, type SpawnId } from "./event-log.js";
 import { Listeners } from "./listeners.js";
-import { DEFAULT_LIMITS, type SupervisionLimits, type SupervisorOptions } from "./options.js";
-import { openPost, type Post } from "./post.js";
-import { Recovery, type Pause } from "./recovery.js";
+import { DEFAULT_LIMITS, type SupervisionLimits, type SupervisorOptions } from "./limits.js";
+import { openEndpoint, type Endpoint } from "./endpoint.js";
+import { Recovery, type Pause } from "./restart/recovery.js";
 import { NO_PROCESS, type SidecarState, type SidecarStatus } from "./status.js";
 import type { RunOptions, Task, TaskImage, TaskRunner } from "./task.js";
 
@@ -22,15 +22,15 @@ const FOR_EVER_MS = 2 ** 31 - 1;
 export class Supervisor implements TaskRunner {
   readonly #options: SupervisorOptions;
   readonly #limits: SupervisionLimits;
-  readonly #life: LifeLog;
+  readonly #life: EventLog;
   readonly #recovery: Recovery;
   readonly #statusListeners = new Listeners<SidecarStatus>();
   readonly #creditListeners = new Listeners<undefined>();
   readonly #stopping = new AbortController();
   /** Aborted to end a wait early. */
   #waking = new AbortController();
-  #post: Post | null = null;
-  #generation: Generation | null = null;
+  #post: Endpoint | null = null;
+  #generation: Spawn | null = null;
   #done: Promise<void> | null = null;
   #proofTimer: NodeJS.Timeout | undefined;
   #state: SidecarState = "starting";
@@ -44,7 +44,7 @@ export class Supervisor implements TaskRunner {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#life = new LifeLog(options.log);
+    this.#life = new EventLog(options.log);
     this.#recovery = new Recovery(this.#limits, this.#life, options.random);
   }
 
@@ -145,7 +145,7 @@ export class Supervisor implements TaskRunner {
 
   async #supervise(): Promise<void> {
     try {
-      this.#post = await openPost(this.#options, this.#life, (peer, frames) => {
+      this.#post = await openEndpoint(this.#options, this.#life, (peer, frames) => {
         if (peer === this.#generation?.identity) this.#generation.receive(frames);
         else this.#droppedCount += 1;
       });
@@ -160,7 +160,7 @@ export class Supervisor implements TaskRunner {
   }
 
   /** Resolves when the spawn has ended, with the time to wait before the next. */
-  async #runGeneration(post: Post): Promise<Pause> {
+  async #runGeneration(post: Endpoint): Promise<Pause> {
     this.#generationCount += 1;
     this.#waking = new AbortController();
     this.#recovery.noteStart();
@@ -179,8 +179,8 @@ export class Supervisor implements TaskRunner {
     return pause;
   }
 
-  #createGeneration(post: Post): Generation {
-    const generation: Generation = new Generation({
+  #createGeneration(post: Endpoint): Spawn {
+    const generation: Spawn = new Spawn({
       index: this.#options.index ?? 0,
       number: this.#generationCount,
       program: this.#options.program,
@@ -212,14 +212,14 @@ export class Supervisor implements TaskRunner {
   }
 
   /** Takes over what a generation says of itself, unless the supervisor has plans of its own. */
-  #follow(generation: Generation): void {
+  #follow(generation: Spawn): void {
     const { state } = generation;
     if (state !== this.#state) this.#logStep(generation);
     if (this.#isStopping() || (this.#state === "draining" && state === "ending")) return;
     this.#enter(state === "ending" ? "backing_off" : state);
   }
 
-  #logStep({ state, client: { ready } }: Generation): void {
+  #logStep({ state, client: { ready } }: Spawn): void {
     if (state === "loading") this.#life.greeted(this.#spawn());
     if (state !== "ready" || ready === null) return;
     this.#life.ready(this.#spawn(), ready);
@@ -228,7 +228,7 @@ export class Supervisor implements TaskRunner {
     }, this.#limits.stableMs);
   }
 
-  #spawn(): Spawn {
+  #spawn(): SpawnId {
     const pid = this.#generation?.describe().pid ?? null;
     return { sidecar: this.#options.index ?? 0, generation: this.#generationCount, pid };
   }

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { readCommand, type Config } from "../../src/config.js";
-import { DEFAULT_LIMITS } from "../../src/sidecar/options.js";
+import { readCommand, type Config } from "../../src/config/config.js";
+import { DEFAULT_LIMITS } from "../../src/sidecar/limits.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 

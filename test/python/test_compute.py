@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import jax
 import pytest
-from goldens import VQGAN_FOLDER, model_folder
+from support.goldens import VQGAN_FOLDER, model_folder
 
 from sidecar.compute import start_compute
-from sidecar.engine import Engine
-from sidecar.messages import (
+from sidecar.engine.engine import Engine
+from sidecar.tasks import prepare_task
+from sidecar.wire.messages import (
     Bye,
     Cancel,
     Drain,
@@ -21,7 +22,6 @@ from sidecar.messages import (
     Ready,
     SidecarConfig,
 )
-from sidecar.tasks import prepare_task
 
 CONFIG = SidecarConfig(
     model_version="test",

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from conftest import REPO_ROOT
 from PIL import Image
-from scene_check import judge_best, read_sentence
+from support.scene_check import judge_best, read_sentence
 
-from sidecar.checkpoint import load_weights, open_checkpoint, open_text
-from sidecar.engine import Engine, EngineTask
-from sidecar.model.msgpack_file import index_leaves
-from sidecar.model.params import load_vqgan_encoder
-from sidecar.model.vqgan import VQGANDecoder, to_pixels
+from sidecar.checkpoint.folder import load_weights, open_checkpoint, open_text
+from sidecar.checkpoint.msgpack_index import index_leaves
+from sidecar.checkpoint.weight_files import WEIGHTS_FILE
+from sidecar.checkpoint.weights import load_vqgan_encoder
+from sidecar.engine.engine import Engine, SlotRequest
+from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
-from sidecar.weight_files import WEIGHTS_FILE
 
 FOLDER = REPO_ROOT / "checkpoints" / "nano"
 THING_SHARE = 0.8
@@ -47,7 +47,7 @@ def draw(sentences):
     )
     for index, sentence in enumerate(sentences):
         encoded = text.encode(sentence)
-        engine.admit(EngineTask(str(index), encoded.ids, encoded.mask, index, found.sampling))
+        engine.admit(SlotRequest(str(index), encoded.ids, encoded.mask, index, found.sampling))
     drawn = {picture.task_id: picture.pixels for picture in engine.step()}
     return [drawn[str(index)] for index in range(len(sentences))]
 

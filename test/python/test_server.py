@@ -11,13 +11,33 @@ from typing import Any, TypeVar
 import pytest
 import zmq
 
-from sidecar import wire
+from sidecar.wire.frames import decode, encode
+from sidecar.wire.messages import (
+    Accepted,
+    Beat,
+    Bye,
+    Cancel,
+    Drain,
+    Failed,
+    Generate,
+    Hello,
+    Image,
+    Message,
+    Phase,
+    Ping,
+    Progress,
+    Ready,
+    Rejected,
+    SidecarConfig,
+    UpMessage,
+    Welcome,
+)
 
 FAKE_SIDECAR = Path("test") / "fixtures" / "fake_sidecar.py"
 # Far longer than anything takes: reached only when something is wrong.
 PATIENCE_MS = 20_000
 
-CONFIG = wire.SidecarConfig(
+CONFIG = SidecarConfig(
     model_version="Nano",
     checkpoint="/nowhere",
     vqgan=None,
@@ -31,8 +51,8 @@ CONFIG = wire.SidecarConfig(
 M = TypeVar("M")
 
 
-def make_task(task_id: str = "a", attempt: int = 1) -> wire.Generate:
-    return wire.Generate(task_id, attempt, "a red circle", 7, None, None, None, None, 0, 60_000)
+def make_task(task_id: str = "a", attempt: int = 1) -> Generate:
+    return Generate(task_id, attempt, "a red circle", 7, None, None, None, None, 0, 60_000)
 
 
 class Host:
@@ -60,27 +80,27 @@ class Host:
             stdin=subprocess.PIPE,
         )
 
-    def start_ready(self, *args: str, config: wire.SidecarConfig = CONFIG) -> None:
+    def start_ready(self, *args: str, config: SidecarConfig = CONFIG) -> None:
         self.start(*args)
-        self.expect(wire.Hello)
-        self.send(wire.Welcome(config))
-        self.expect(wire.Ready)
+        self.expect(Hello)
+        self.send(Welcome(config))
+        self.expect(Ready)
 
-    def send(self, message: wire.Message) -> None:
-        self.send_frames(wire.encode(message))
+    def send(self, message: Message) -> None:
+        self.send_frames(encode(message))
 
     def send_frames(self, frames: list[bytes]) -> None:
         self._router.send_multipart([b"s0-g1", *frames])
 
-    def receive(self) -> wire.UpMessage:
+    def receive(self) -> UpMessage:
         assert self._router.poll(PATIENCE_MS), "the sidecar says nothing"
         identity, *frames = self._router.recv_multipart()
         assert identity == b"s0-g1"
-        message = wire.decode(frames, "up")
+        message = decode(frames, "up")
         assert message is not None
         return message
 
-    def expect_one_of(self, *kinds: type[wire.UpMessage]) -> wire.UpMessage:
+    def expect_one_of(self, *kinds: type[UpMessage]) -> UpMessage:
         """The next message of one of these kinds; those of other kinds are passed over."""
         while True:
             message = self.receive()
@@ -118,7 +138,7 @@ def host(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_hello_says_who_it_is(host: Host) -> None:
     host.start()
 
-    hello = host.expect(wire.Hello)
+    hello = host.expect(Hello)
 
     assert host.process is not None
     assert (hello.pid, hello.generation, hello.token) == (host.process.pid, 1, "secret")
@@ -127,22 +147,22 @@ def test_hello_says_who_it_is(host: Host) -> None:
 def test_a_ping_is_answered_with_its_sequence_while_a_task_hangs(host: Host) -> None:
     host.start_ready("--mode", "hang-on-task")
     host.send(make_task())
-    host.expect(wire.Accepted)
+    host.expect(Accepted)
 
-    host.send(wire.Ping(41))
-    host.send(wire.Ping(42))
+    host.send(Ping(41))
+    host.send(Ping(42))
 
-    host.expect(wire.Beat, lambda beat: beat.sequence == 41)
-    beat = host.expect(wire.Beat, lambda beat: beat.sequence == 42)
+    host.expect(Beat, lambda beat: beat.sequence == 41)
+    beat = host.expect(Beat, lambda beat: beat.sequence == 42)
     assert beat.rss_bytes > 0
     assert beat.device_bytes is None
 
 
 def test_beats_come_without_being_asked_for(host: Host) -> None:
-    config = wire.SidecarConfig("Nano", "/nowhere", None, 2, 16, "auto", None, 10)
+    config = SidecarConfig("Nano", "/nowhere", None, 2, 16, "auto", None, 10)
     host.start_ready(config=config)
 
-    beats = [host.expect(wire.Beat) for _ in range(5)]
+    beats = [host.expect(Beat) for _ in range(5)]
 
     assert [beat.sequence for beat in beats] == [0] * 5
     assert beats[-1].phase == "idle"
@@ -153,8 +173,8 @@ def test_a_task_is_accepted_first_and_then_answered(host: Host) -> None:
 
     host.send(make_task())
 
-    kinds = [type(host.expect_one_of(wire.Accepted, wire.Progress, wire.Image)) for _ in range(5)]
-    assert kinds == [wire.Accepted, *[wire.Progress] * 3, wire.Image]
+    kinds = [type(host.expect_one_of(Accepted, Progress, Image)) for _ in range(5)]
+    assert kinds == [Accepted, *[Progress] * 3, Image]
 
 
 def test_a_task_that_is_sent_twice_is_accepted_twice_and_made_once(
@@ -164,36 +184,36 @@ def test_a_task_that_is_sent_twice_is_accepted_twice_and_made_once(
     host.start_ready("--gate", str(gate))
     host.send(make_task())
     host.send(make_task())
-    assert [host.expect(wire.Accepted).task_id for _ in range(2)] == ["a", "a"]
+    assert [host.expect(Accepted).task_id for _ in range(2)] == ["a", "a"]
 
     gate.touch()
-    host.expect(wire.Image)
-    host.send(wire.Drain())
+    host.expect(Image)
+    host.send(Drain())
 
-    assert isinstance(host.expect_one_of(wire.Image, wire.Bye), wire.Bye)
+    assert isinstance(host.expect_one_of(Image, Bye), Bye)
 
 
 def test_a_task_before_ready_is_rejected(host: Host) -> None:
     host.start("--mode", "load-hang")
-    host.expect(wire.Hello)
-    host.send(wire.Welcome(CONFIG))
+    host.expect(Hello)
+    host.send(Welcome(CONFIG))
 
     host.send(make_task())
 
-    rejected = host.expect(wire.Rejected)
+    rejected = host.expect(Rejected)
     assert (rejected.task_id, rejected.code) == ("a", "engine_error")
     assert rejected.message == "the sidecar is not ready yet"
 
 
 def test_a_cancel_is_obeyed_and_one_for_nobody_is_ignored(host: Host, tmp_path: Path) -> None:
     host.start_ready("--gate", str(tmp_path / "gate"))
-    host.send(wire.Cancel("nobody"))
+    host.send(Cancel("nobody"))
     host.send(make_task())
 
-    host.send(wire.Cancel("a"))
-    host.send(wire.Cancel("a"))
+    host.send(Cancel("a"))
+    host.send(Cancel("a"))
 
-    failed = host.expect(wire.Failed)
+    failed = host.expect(Failed)
     assert (failed.task_id, failed.code, failed.fatal) == ("a", "cancelled", False)
 
 
@@ -204,44 +224,44 @@ def test_a_drain_finishes_what_runs_and_takes_nothing_new(
     gate = tmp_path / "gate"
     host.start_ready("--gate", str(gate))
     host.send(make_task("a"))
-    host.expect(wire.Progress)
+    host.expect(Progress)
 
     if how == "DRAIN":
-        host.send(wire.Drain())
+        host.send(Drain())
     else:
         assert host.process is not None
         host.process.send_signal(signal.Signals[how])
         # Which of the two it sees first is open: ask until the signal has been seen.
         attempt = 1
         host.send(make_task("b", attempt))
-        while isinstance(host.expect_one_of(wire.Accepted, wire.Rejected), wire.Accepted):
+        while isinstance(host.expect_one_of(Accepted, Rejected), Accepted):
             attempt += 1
             host.send(make_task("b", attempt))
     host.send(make_task("c"))
 
-    rejected = host.expect(wire.Rejected, lambda message: message.task_id == "c")
+    rejected = host.expect(Rejected, lambda message: message.task_id == "c")
     assert rejected.code == "draining"
     gate.touch()
-    assert host.expect(wire.Image).task_id == "a"
-    assert host.expect(wire.Bye).reason == "drained"
+    assert host.expect(Image).task_id == "a"
+    assert host.expect(Bye).reason == "drained"
     assert host.wait() == 0
 
 
 def test_a_drain_while_it_loads_ends_at_once(host: Host) -> None:
     host.start("--mode", "load-hang")
-    host.expect(wire.Hello)
-    host.send(wire.Welcome(CONFIG))
-    host.expect(wire.Phase)
+    host.expect(Hello)
+    host.send(Welcome(CONFIG))
+    host.expect(Phase)
 
-    host.send(wire.Drain())
+    host.send(Drain())
 
-    host.expect(wire.Bye)
+    host.expect(Bye)
     assert host.wait() == 0
 
 
 def test_a_signal_before_welcome_ends_it(host: Host) -> None:
     host.start()
-    host.expect(wire.Hello)
+    host.expect(Hello)
     assert host.process is not None
 
     host.process.terminate()
@@ -251,10 +271,10 @@ def test_a_signal_before_welcome_ends_it(host: Host) -> None:
 
 def test_a_checkpoint_that_is_not_there_is_said_and_ends_with_its_exit_code(host: Host) -> None:
     host.start("--mode", "load-failed")
-    host.expect(wire.Hello)
-    host.send(wire.Welcome(CONFIG))
+    host.expect(Hello)
+    host.send(Welcome(CONFIG))
 
-    failed = host.expect(wire.Failed)
+    failed = host.expect(Failed)
 
     assert (failed.task_id, failed.code, failed.fatal) == (None, "checkpoint_not_found", True)
     assert host.wait() == 3
@@ -264,9 +284,9 @@ def test_a_message_of_a_later_release_is_ignored(host: Host) -> None:
     host.start_ready()
 
     host.send_frames([b"DALLE/1", b"TELEMETRY", b"\xff"])
-    host.send(wire.Ping(1))
+    host.send(Ping(1))
 
-    host.expect(wire.Beat, lambda beat: beat.sequence == 1)
+    host.expect(Beat, lambda beat: beat.sequence == 1)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +295,7 @@ def test_a_message_of_a_later_release_is_ignored(host: Host) -> None:
         ([b"DALLE/1", b"PING", b"{}"], "protocol_error", "malformed PING: sequence"),
         ([b"DALLE/1", b"BYE", b'{"reason":""}'], "protocol_error", "a message that travels down"),
         ([b"DALLE/2", b"PING", b'{"sequence":1}'], "version_mismatch", "DALLE/1, got DALLE/2"),
-        (wire.encode(wire.Welcome(CONFIG)), "protocol_error", "expected one WELCOME"),
+        (encode(Welcome(CONFIG)), "protocol_error", "expected one WELCOME"),
     ],
     ids=["malformed", "wrong way", "wrong version", "second welcome"],
 )
@@ -286,7 +306,7 @@ def test_what_the_server_may_not_send_is_refused(
 
     host.send_frames(frames)
 
-    failed = host.expect(wire.Failed)
+    failed = host.expect(Failed)
     assert (failed.code, failed.fatal) == (code, True)
     assert words in failed.message
     assert host.wait() == 4
@@ -294,11 +314,11 @@ def test_what_the_server_may_not_send_is_refused(
 
 def test_a_command_before_welcome_is_refused(host: Host) -> None:
     host.start()
-    host.expect(wire.Hello)
+    host.expect(Hello)
 
     host.send(make_task())
 
-    assert "expected WELCOME first" in host.expect(wire.Failed).message
+    assert "expected WELCOME first" in host.expect(Failed).message
     assert host.wait() == 4
 
 
@@ -323,12 +343,12 @@ def test_the_stacks_of_all_threads_are_printed_on_request(
 ) -> None:
     host.start_ready("--mode", "hang-on-task")
     host.send(make_task())
-    host.expect(wire.Accepted)
+    host.expect(Accepted)
     assert host.process is not None
 
     host.process.send_signal(signal.SIGUSR1)
-    host.send(wire.Ping(1))
-    host.expect(wire.Beat, lambda beat: beat.sequence == 1)
+    host.send(Ping(1))
+    host.expect(Beat, lambda beat: beat.sequence == 1)
 
     host.process.kill()
     host.wait()

@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from "vitest";
 import { AppError } from "../../src/errors.js";
 import { JobQueue } from "../../src/jobs/queue.js";
 import { createLogger } from "../../src/log.js";
-import type { SupervisionLimits } from "../../src/sidecar/options.js";
+import type { SupervisionLimits } from "../../src/sidecar/limits.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import type { TaskImage } from "../../src/sidecar/task.js";
 import { isRunning } from "../support/processes.js";

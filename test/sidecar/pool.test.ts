@@ -3,7 +3,7 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { JobQueue } from "../../src/jobs/queue.js";
 import { SidecarPool } from "../../src/sidecar/pool.js";
-import type { SupervisionLimits } from "../../src/sidecar/options.js";
+import type { SupervisionLimits } from "../../src/sidecar/limits.js";
 import type { RunOptions } from "../../src/sidecar/task.js";
 import { createSetup, createTask, makeFolder, never, PATIENCE, waitForStatus } from "./support.js";
 

@@ -8,7 +8,7 @@ import type {
   SupervisionLimits,
   SupervisorOptions,
   TransportChoice,
-} from "../../src/sidecar/options.js";
+} from "../../src/sidecar/limits.js";
 import type { SidecarState, SidecarStatus } from "../../src/sidecar/status.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import type { Task, TaskImage } from "../../src/sidecar/task.js";

@@ -1,0 +1,1 @@
+"""The engine: batches of slots, decoded in chunks."""

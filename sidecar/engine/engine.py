@@ -1,0 +1,239 @@
+"""Who occupies which slot, and what to run next: the host side of generation.
+
+Knows ids and arrays, not prompts, sockets or threads. Programs exist for a few batch sizes (powers of
+two), and a chunk runs the smallest that holds all busy slots.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.stages import Wrapped
+from jaxtyping import Int32, UInt8
+
+from sidecar.checkpoint.folder import UPSTREAM_SAMPLING, CheckpointFolders, Weights
+from sidecar.engine.slots import (
+    Prompt,
+    decode_chunk,
+    draw_picture,
+    empty_batch,
+    fill_slot,
+    read_prompt,
+)
+from sidecar.model.config import SamplingSettings
+from sidecar.model.dallebart import DalleBart
+from sidecar.model.sampling import SlotSampling
+from sidecar.model.vqgan_decoder import VQGANDecoder
+
+# The images of one job arrive one after the other: its prompt is read once.
+REMEMBERED_PROMPTS = 32
+
+Ids = Int32[np.ndarray, "T"]
+
+
+@dataclass(frozen=True)
+class SlotRequest:
+    """One image to make; `ids` and `mask` are the tokenised prompt, `seed` an unsigned 32-bit number."""
+
+    task_id: str
+    ids: Ids
+    mask: Ids
+    seed: int
+    sampling: SamplingSettings
+
+
+@dataclass(frozen=True)
+class SlotImage:
+    """A finished task and its pixels."""
+
+    task_id: str
+    pixels: UInt8[np.ndarray, "I J 3"]
+
+
+class Engine:
+    """A batch of slots over one checkpoint on one device. Not thread-safe: one thread owns it."""
+
+    def __init__(
+        self,
+        found: CheckpointFolders,
+        weights: Weights,
+        unconditional: tuple[Ids, Ids],
+        *,
+        slots: int,
+        chunk_tokens: int,
+        dtype: jnp.dtype,
+    ) -> None:
+        """
+        Args:
+            unconditional: ids and mask of the unconditional row (the tokenizer on the empty text).
+            slots: tasks decoded at once, at most.
+            chunk_tokens: image tokens drawn in one `step`.
+            dtype: of activations and caches; that of `weights.params`.
+        """
+        self._image_length = found.config.image_length
+        self._weights = weights
+        self._unconditional = unconditional
+        self._chunk_tokens = chunk_tokens
+        self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
+
+        model = DalleBart(found.config, dtype)
+        codebook_size = found.vqgan_config.n_embed
+        self._read_prompt = jax.jit(partial(read_prompt, model))
+        self._fill_slot = jax.jit(fill_slot, donate_argnums=0)
+        self._draw_picture = jax.jit(partial(draw_picture, VQGANDecoder(found.vqgan_config)))
+        self._create_chunk = partial(decode_chunk, model, codebook_size)
+        self._create_batch = partial(empty_batch, found.config)
+        self._allocate(slots)
+
+    def _allocate(self, slots: int) -> None:
+        """Set up that many free slots, and the programs that advance them, not compiled yet."""
+        self._task_ids: list[str | None] = [None] * slots
+        self._drawn: list[int] = [0] * slots
+        self._decode_chunk = {
+            size: jax.jit(partial(self._create_chunk, size, self._chunk_tokens), donate_argnums=1)
+            for size in _batch_sizes(slots)
+        }
+        self._compiling: dict[int, Future[None]] = {}
+        empty = self._read_prompt(self._weights.params, *self._unconditional)
+        self._batch = jax.jit(partial(self._create_batch, slots))(empty)
+
+    def shrink(self) -> bool:
+        """Halve the batch, after the device ran out of memory; false when one slot is left.
+
+        Every running task loses its slot, and nothing is compiled: call `compile` before the next `admit`.
+        """
+        slots = len(self._task_ids) // 2
+        if slots == 0:
+            return False
+        # Freed first: the new batch may not fit beside the old one.
+        del self._batch
+        self._prompts.clear()
+        self._allocate(slots)
+        return True
+
+    @property
+    def free_slots(self) -> int:
+        """How many tasks `admit` would take now."""
+        return self._task_ids.count(None)
+
+    @property
+    def running(self) -> list[str]:
+        """Ids of the tasks that occupy a slot."""
+        return [task_id for task_id in self._task_ids if task_id is not None]
+
+    def compile(self, report: Callable[[int, int], None]) -> None:
+        """Compile, or read from JAX's persistent cache, what serving cannot do without, by running it once.
+
+        The sizes between the smallest and the largest can wait: see `compile_between`.
+
+        Args:
+            report: called with how many programs are done and how many there are.
+        """
+        task = SlotRequest("compile", *self._unconditional, seed=0, sampling=UPSTREAM_SAMPLING)
+        sizes = sorted({min(self._decode_chunk), max(self._decode_chunk)})
+        total = len(sizes) + 1
+        report(0, total)
+        self.admit(task)
+        jax.block_until_ready(self._picture_of(0))
+        report(1, total)
+        for done, size in enumerate(sizes, start=2):
+            self._batch = self._decode_chunk[size](self._weights.params, self._batch)
+            jax.block_until_ready(self._batch.positions)
+            report(done, total)
+        self.cancel(task.task_id)
+
+    def compile_between(self) -> None:
+        """Begin to compile the sizes that `compile` left out, in the background.
+
+        Until a size is there, the next larger program that is does its work, slower, with the same result.
+        """
+        arguments = self._weights.params, self._batch
+        # Not the arrays: the next call takes the batch away.
+        shapes = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape, part.dtype), arguments)
+        pool = ThreadPoolExecutor(1, "compile")
+        for size in sorted(self._decode_chunk)[1:-1]:
+            self._compiling[size] = pool.submit(_compile, self._decode_chunk[size], shapes)
+        pool.shutdown(wait=False)
+
+    def admit(self, task: SlotRequest) -> None:
+        """Put a task into the lowest free slot; there must be one."""
+        slot = self._task_ids.index(None)
+        sampling = task.sampling
+        settings = SlotSampling(
+            jnp.float32(sampling.cond_scale),
+            jnp.float32(sampling.temperature),
+            jnp.int32(sampling.top_k),
+            jnp.float32(sampling.top_p),
+        )
+        self._batch = self._fill_slot(
+            self._batch, np.int32(slot), self._prompt_of(task), np.uint32(task.seed), settings
+        )
+        self._task_ids[slot] = task.task_id
+        self._drawn[slot] = 0
+
+    def cancel(self, task_id: str) -> bool:
+        """Free the slot of a task; false when it has none (any more)."""
+        if task_id not in self._task_ids:
+            return False
+        self._task_ids[self._task_ids.index(task_id)] = None
+        return True
+
+    def step(self) -> list[SlotImage]:
+        """Draw the next chunk of tokens for every running task; the pictures that are complete with it.
+
+        Their slots are free again when this returns.
+        """
+        busy = [slot for slot, task_id in enumerate(self._task_ids) if task_id is not None]
+        self._batch = self._program_for(busy[-1] + 1)(self._weights.params, self._batch)
+        finished: list[SlotImage] = []
+        for slot in busy:
+            task_id = self._task_ids[slot]
+            self._drawn[slot] = min(self._drawn[slot] + self._chunk_tokens, self._image_length)
+            if task_id is not None and self._drawn[slot] == self._image_length:
+                finished.append(SlotImage(task_id, np.asarray(self._picture_of(slot))))
+                self._task_ids[slot] = None
+        jax.block_until_ready(self._batch.positions)
+        return finished
+
+    def progress(self) -> list[tuple[str, int]]:
+        """Task id and tokens drawn so far, of every running task."""
+        pairs = zip(self._task_ids, self._drawn, strict=True)
+        return [(task_id, drawn) for task_id, drawn in pairs if task_id is not None]
+
+    def _program_for(self, slots: int) -> Wrapped:
+        """The smallest program for that many slots that is not being compiled.
+
+        One whose compilation failed compiles again when it is called, and raises here and not in the background.
+        """
+        busy = {size for size, work in self._compiling.items() if not work.done()}
+        size = min(size for size in self._decode_chunk if size >= slots and size not in busy)
+        return self._decode_chunk[size]
+
+    def _picture_of(self, slot: int) -> jax.Array:
+        return self._draw_picture(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
+
+    def _prompt_of(self, task: SlotRequest) -> Prompt:
+        key = task.ids.tobytes() + task.mask.tobytes()
+        prompt = self._prompts.pop(key, None)
+        if prompt is None:
+            prompt = self._read_prompt(self._weights.params, task.ids, task.mask)
+        self._prompts[key] = prompt
+        if len(self._prompts) > REMEMBERED_PROMPTS:
+            self._prompts.popitem(last=False)
+        return prompt
+
+
+def _batch_sizes(slots: int) -> list[int]:
+    """Powers of two below `slots`, and `slots` itself: 1, 2, 4, 6 for 6."""
+    powers = [2**power for power in range(slots.bit_length()) if 2**power < slots]
+    return [*powers, slots]
+
+
+def _compile(program: Wrapped, shapes: tuple[object, ...]) -> None:
+    """What a call with arguments of these shapes would do first; it then finds it done."""
+    program.lower(*shapes).compile()

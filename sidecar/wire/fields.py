@@ -1,0 +1,209 @@
+"""Checked fields: what turns a JSON object into a frozen dataclass and back.
+
+The annotation of a field carries its reader, `name: Annotated[str, text]`; a field without one is
+not of the JSON object. Keys are camelCase there and snake_case here. The expectations are the words
+that src/wire/messages.ts uses; a refusal says where in the object it happened.
+"""
+
+import dataclasses
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast, get_type_hints
+
+MAX_INTEGER = 2**53 - 1
+_MAX_FLOAT = sys.float_info.max
+_MISSING = object()
+
+# A reader takes a JSON value and returns it as Python holds it, or raises Refusal.
+Reader: TypeAlias = Callable[[Any], Any]
+
+
+class Refusal(Exception):
+    """A value that a reader does not take: its dotted path below the field, and the expectation."""
+
+    def __init__(self, expectation: str, path: str = "") -> None:
+        super().__init__(expectation)
+        self.expectation = expectation
+        self.path = path
+
+
+def text(value: Any) -> str:
+    """A string of well-formed Unicode (no lone surrogates)."""
+    if not isinstance(value, str) or re.search("[\ud800-\udfff]", value):
+        raise Refusal("a string of well-formed Unicode")
+    return value
+
+
+def identifier(value: Any) -> str:
+    """A short name: of a task, of a code."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]{1,128}", value):
+        raise Refusal("1 to 128 printable ASCII characters")
+    return value
+
+
+def digest(value: Any) -> str:
+    """A hash of 256 bits in hexadecimal."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise Refusal("64 lower-case hexadecimal digits")
+    return value
+
+
+def boolean(value: Any) -> bool:
+    """True or false, nothing that merely looks like it."""
+    if not isinstance(value, bool):
+        raise Refusal("true or false")
+    return value
+
+
+def integer(low: int = 0, high: int = MAX_INTEGER) -> Reader:
+    """A whole number from `low` to `high`; 1.0 is whole too."""
+
+    def read(value: Any) -> int:
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if isinstance(value, bool) or not whole or not low <= value <= high:
+            raise Refusal(f"an integer from {low} to {high}")
+        return int(value)
+
+    return read
+
+
+def number(value: Any) -> float:
+    """Any finite number."""
+    if not _is_number(value) or not -_MAX_FLOAT <= value <= _MAX_FLOAT:
+        raise Refusal("a finite number")
+    return float(value)
+
+
+def amount(value: Any) -> float:
+    """A finite number that is not negative."""
+    if not _is_number(value) or not 0 <= value <= _MAX_FLOAT:
+        raise Refusal("a finite number of at least 0")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def one_of(*words: str) -> Reader:
+    """One of `words`."""
+
+    def read(value: Any) -> str:
+        if value not in words or not isinstance(value, str):
+            raise Refusal(f"one of {', '.join(words)}")
+        return value
+
+    return read
+
+
+def nullable(reader: Reader) -> Reader:
+    """None, or what `reader` takes."""
+    return lambda value: None if value is None else reader(value)
+
+
+def _read_part(reader: Reader, value: Any, name: str) -> Any:
+    """Read a part of a field; a refusal gets the name of the part in front of its path."""
+    try:
+        return reader(value)
+    except Refusal as refusal:
+        path = f"{name}.{refusal.path}" if refusal.path else name
+        raise Refusal(refusal.expectation, path) from None
+
+
+def range_of(reader: Reader) -> Reader:
+    """A pair of values, the lowest and the highest allowed."""
+
+    def read(value: Any) -> tuple[Any, Any]:
+        if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != 2:
+            raise Refusal("a pair [lowest, highest]")
+        low, high = cast("Sequence[Any]", value)
+        return _read_part(reader, low, "0"), _read_part(reader, high, "1")
+
+    return read
+
+
+def amounts(value: Any) -> dict[str, float]:
+    """An object of amounts under free names."""
+    if not isinstance(value, dict):
+        raise Refusal("an object")
+    items = cast("dict[str, Any]", value)
+    return {key: _read_part(amount, item, key) for key, item in items.items()}
+
+
+def token_counts(value: Any) -> tuple[tuple[str, int], ...]:
+    """Pairs of task id and token count."""
+    if not isinstance(value, (list, tuple)):
+        raise Refusal("an array of [taskId, tokenCount]")
+    return tuple(
+        _read_part(_token_count, item, str(index))
+        for index, item in enumerate(cast("Sequence[Any]", value))
+    )
+
+
+def _token_count(value: Any) -> tuple[str, int]:
+    if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != 2:
+        raise Refusal("[taskId, tokenCount]")
+    task_id, count = cast("Sequence[Any]", value)
+    return _read_part(identifier, task_id, "0"), _read_part(integer(), count, "1")
+
+
+def record(cls: type[Any]) -> Reader:
+    """A nested object, as the frozen dataclass `cls`."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise Refusal("an object")
+        return read_fields(cls, cast("dict[str, Any]", value))
+
+    return read
+
+
+def read_fields(cls: type[Any], header: dict[str, Any], extra: dict[str, Any] | None = None) -> Any:
+    """Build `cls` from a JSON object and `extra` fields; raises Refusal for the first misfit."""
+    values = {
+        name: _read_part(reader, header.get(_camel(name), _MISSING), _camel(name))
+        for name, reader in _readers(cls).items()
+    }
+    return cls(**values, **(extra or {}))
+
+
+@functools.cache
+def _readers(cls: type[Any]) -> dict[str, Reader]:
+    """The reader of each field of the JSON object: the metadata of its annotation."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {
+        field.name: hints[field.name].__metadata__[0]
+        for field in dataclasses.fields(cls)
+        if hasattr(hints[field.name], "__metadata__")
+    }
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def to_json(value: Any) -> Any:
+    """A message or a nested record as JSON holds it: camelCase keys, without the payload."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    return {_camel(name): to_json(getattr(value, name)) for name in _readers(type(value))}
+
+
+def load_object(frame: bytes) -> dict[str, Any]:
+    """Read a JSON object from UTF-8 bytes; raises Refusal for anything else."""
+    try:
+        value = json.loads(frame.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Refusal("a JSON object in UTF-8")
+    return cast("dict[str, Any]", value)
+
+
+def _refuse_constant(constant: str) -> None:
+    """The json module takes NaN and Infinity, which are not JSON; JSON.parse does not."""
+    raise ValueError(constant)

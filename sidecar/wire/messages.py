@@ -1,0 +1,266 @@
+"""The messages of the wire protocol and the records in them, as frozen dataclasses.
+
+The twin of src/wire/messages.ts, in the same order. Fields are snake_case here and camelCase
+on the wire; the second part of an annotation is the check of the field.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from sidecar.wire.fields import (
+    amount,
+    amounts,
+    boolean,
+    digest,
+    identifier,
+    integer,
+    nullable,
+    number,
+    one_of,
+    range_of,
+    record,
+    text,
+    token_counts,
+)
+
+MAX_IMAGE_SIDE = 4096
+
+Text: TypeAlias = Annotated[str, text]
+Identifier: TypeAlias = Annotated[str, identifier]
+Count: TypeAlias = Annotated[int, integer()]
+Size: TypeAlias = Annotated[int, integer(1)]
+Number: TypeAlias = Annotated[float, number]
+NumberRange: TypeAlias = Annotated[tuple[float, float], range_of(number)]
+CountRange: TypeAlias = Annotated[tuple[int, int], range_of(integer())]
+ImageSide: TypeAlias = Annotated[int, integer(1, MAX_IMAGE_SIDE)]
+Seed: TypeAlias = Annotated[int, integer(0, 2**32 - 1)]
+
+LoadPhase: TypeAlias = Literal["download", "load", "compile", "warm_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarConfig:
+    """All the settings of a sidecar; only those of the Hugging Face tools (HF_HOME, HF_ENDPOINT,
+    HF_TOKEN, HF_HUB_OFFLINE, proxies) it reads from its environment.
+
+    `checkpoint` and `vqgan` are folders or `hf:owner/name[@revision]`, which is fetched first
+    (`vqgan` None: look in the checkpoint and beside it),
+    `slots` the images decoded together, `chunk_tokens` the image tokens between two looks at the
+    outside world, `cache_dir` JAX's persistent compile cache (None: none is kept),
+    `beat_interval_ms` the time between two unasked beats.
+    """
+
+    model_version: Annotated[str, text]
+    checkpoint: Annotated[str, text]
+    vqgan: Annotated[str | None, nullable(text)]
+    slots: Annotated[int, integer(1)]
+    chunk_tokens: Annotated[int, integer(1)]
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], one_of("auto", "float32", "bfloat16")
+    ]
+    cache_dir: Annotated[str | None, nullable(text)]
+    beat_interval_ms: Annotated[int, integer(1)]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingDefaults:
+    """The sampling settings of the checkpoint, used where a task gives None; `top_k` 0 is off."""
+
+    cond_scale: Number
+    temperature: Number
+    top_k: Count
+    top_p: Number
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingLimits:
+    """The lowest and highest value of each sampling setting, both allowed."""
+
+    cond_scale: NumberRange
+    temperature: NumberRange
+    top_k: CountRange
+    top_p: NumberRange
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What a task may ask of the sampler."""
+
+    defaults: Annotated[SamplingDefaults, record(SamplingDefaults)]
+    limits: Annotated[SamplingLimits, record(SamplingLimits)]
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First message of a sidecar: who it is. `token` proves that the server started it."""
+
+    TYPE: ClassVar[str] = "HELLO"
+    build: Text
+    pid: Size
+    generation: Size
+    token: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The answer to HELLO: the whole configuration."""
+
+    TYPE: ClassVar[str] = "WELCOME"
+    config: Annotated[SidecarConfig, record(SidecarConfig)]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Progress of getting ready: `done` of `total` in `unit`."""
+
+    TYPE: ClassVar[str] = "PHASE"
+    name: Annotated[LoadPhase, one_of("download", "load", "compile", "warm_up")]
+    done: Annotated[float, amount]
+    total: Annotated[float, amount]
+    unit: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The sidecar takes tasks from now on; what it can do."""
+
+    TYPE: ClassVar[str] = "READY"
+    slots: Size
+    image_width: ImageSide
+    image_height: ImageSide
+    image_tokens: Size
+    text_tokens: Size
+    device: Text
+    memory_bytes: Annotated[int | None, nullable(integer())]
+    precision: Annotated[Literal["float32", "bfloat16"], one_of("float32", "bfloat16")]
+    checkpoint_hash: Annotated[str, digest]
+    phase_seconds: Annotated[dict[str, float], amounts]
+    sampling: Annotated[Sampling, record(Sampling)]
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Make one image. Sampling settings of None are the checkpoint's; `preview_every` 0 is off."""
+
+    TYPE: ClassVar[str] = "GENERATE"
+    task_id: Identifier
+    attempt: Size
+    prompt: Text
+    seed: Seed
+    cond_scale: Annotated[float | None, nullable(number)]
+    temperature: Annotated[float | None, nullable(number)]
+    top_k: Annotated[int | None, nullable(integer())]
+    top_p: Annotated[float | None, nullable(number)]
+    preview_every: Count
+    deadline_in_ms: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The task has arrived and will be answered by exactly one IMAGE or FAILED."""
+
+    TYPE: ClassVar[str] = "ACCEPTED"
+    task_id: Identifier
+    attempt: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The task was not taken; nothing else will be said about it."""
+
+    TYPE: ClassVar[str] = "REJECTED"
+    task_id: Identifier
+    attempt: Size
+    code: Identifier
+    message: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Once a chunk: the image tokens made so far, for all running tasks."""
+
+    TYPE: ClassVar[str] = "PROGRESS"
+    tasks: Annotated[tuple[tuple[str, int], ...], token_counts]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A finished image: `payload` is RGB, u8, row by row; `text_tokens` counts the live ones."""
+
+    TYPE: ClassVar[str] = "IMAGE"
+    task_id: Identifier
+    attempt: Size
+    width: ImageSide
+    height: ImageSide
+    seed: Seed
+    text_tokens: Count
+    image_tokens: Count
+    seconds: Annotated[float, amount]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A task failed, or (task_id None) the whole sidecar. `fatal`: the process is about to exit."""
+
+    TYPE: ClassVar[str] = "FAILED"
+    task_id: Annotated[str | None, nullable(identifier)]
+    attempt: Annotated[int | None, nullable(integer(1))]
+    code: Identifier
+    message: Text
+    retryable: Annotated[bool, boolean]
+    fatal: Annotated[bool, boolean]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The task is not wanted any more. May be sent twice, and for a task that has ended."""
+
+    TYPE: ClassVar[str] = "CANCEL"
+    task_id: Identifier
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks for a BEAT with the same sequence."""
+
+    TYPE: ClassVar[str] = "PING"
+    sequence: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign of life: of the I/O thread by itself, of the compute thread by count and age."""
+
+    TYPE: ClassVar[str] = "BEAT"
+    sequence: Count
+    compute_count: Count
+    phase: Annotated[
+        str,
+        one_of("starting", "download", "load", "compile", "warm_up", "idle", "generate", "drain"),
+    ]
+    step_age_ms: Count
+    rss_bytes: Count
+    device_bytes: Annotated[int | None, nullable(integer())]
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Finish what runs, take nothing new, say BYE and exit."""
+
+    TYPE: ClassVar[str] = "DRAIN"
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """Last message of a sidecar that ends on purpose."""
+
+    TYPE: ClassVar[str] = "BYE"
+    reason: Text
+
+
+UpMessage: TypeAlias = (
+    Hello | Phase | Ready | Accepted | Rejected | Progress | Image | Failed | Beat | Bye
+)
+DownMessage: TypeAlias = Welcome | Generate | Cancel | Ping | Drain
+Message: TypeAlias = UpMessage | DownMessage

@@ -1,0 +1,94 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { WorkObserver } from "../jobs/broker.js";
+import type { HealthReport } from "./report.js";
+import { HEALTH_METRICS, type HealthMetric } from "./report-metrics.js";
+
+/** From the smallest checkpoint on a fast device to a full queue; seconds. */
+const BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 900, 3600];
+
+/**
+ * What is measured, as text for Prometheus. States and counts are read from the health report at
+ * the moment of a scrape; only what has no place there (durations, requests by route) is kept here.
+ */
+export class Metrics implements WorkObserver {
+  readonly #registry = new Registry();
+  readonly #setters: readonly ((health: HealthReport) => void)[];
+  readonly #requests: Counter;
+  readonly #requestSeconds: Histogram;
+  readonly #waitSeconds: Histogram;
+  readonly #imageSeconds: Histogram;
+  readonly #redraws: Counter;
+
+  constructor() {
+    const registers = [this.#registry];
+    collectDefaultMetrics({ register: this.#registry });
+    this.#setters = HEALTH_METRICS.map((metric) => createSetter(metric, this.#registry));
+    this.#requests = new Counter({
+      name: "dalle_http_requests_total",
+      help: "Requests by route and status; 499 when the caller left first.",
+      labelNames: ["route", "status"],
+      registers,
+    });
+    const createHistogram = (name: string, help: string, labelNames: string[] = []) =>
+      new Histogram({ name, help, labelNames, buckets: BUCKETS, registers });
+    this.#requestSeconds = createHistogram(
+      "dalle_http_request_duration_seconds",
+      "From the arrival of a request to the end of its answer.",
+      ["route"],
+    );
+    this.#waitSeconds = createHistogram(
+      "dalle_queue_wait_seconds",
+      "From the arrival of an image in the queue to its first start.",
+    );
+    this.#imageSeconds = createHistogram(
+      "dalle_image_duration_seconds",
+      "From the start of the decoding of an image to its pixels.",
+    );
+    this.#redraws = new Counter({
+      name: "dalle_images_redrawn_total",
+      help: "Images that were drawn again because they equalled another of their request.",
+      registers,
+    });
+  }
+
+  /** The value of the header Content-Type of what `render` gives. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** The text format of Prometheus, with the states and counts of `health`. */
+  render(health: HealthReport): Promise<string> {
+    for (const set of this.#setters) set(health);
+    return this.#registry.metrics();
+  }
+
+  /** @param route - a pattern of the routes, never the path of a request: there is no end of those. */
+  observeRequest(route: string, status: number, seconds: number): void {
+    this.#requests.inc({ route, status: String(status) });
+    this.#requestSeconds.observe({ route }, seconds);
+  }
+
+  observeWait(seconds: number): void {
+    this.#waitSeconds.observe(seconds);
+  }
+
+  observeImage(seconds: number): void {
+    this.#imageSeconds.observe(seconds);
+  }
+
+  observeRedraws(imageCount: number): void {
+    this.#redraws.inc(imageCount);
+  }
+}
+
+/** Registers a metric and returns what sets it: to exactly what the report says, and no more. */
+function createSetter(metric: HealthMetric, registry: Registry): (health: HealthReport) => void {
+  const { name, help, type, labelNames, read } = metric;
+  const options = { name, help, labelNames: [...labelNames], registers: [registry] };
+  const target = type === "gauge" ? new Gauge(options) : new Counter(options);
+  return (health) => {
+    // A sample that is not in this report must not stay from the one before.
+    target.reset();
+    for (const { labels, value } of read(health)) target.inc({ ...labels }, value);
+  };
+}

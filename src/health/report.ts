@@ -1,0 +1,127 @@
+import type { AppError } from "../errors.js";
+import type { SidecarStatus } from "../sidecar/status.js";
+import type { QueueReport } from "../jobs/broker.js";
+import { tellReason } from "../sidecar/public-reason.js";
+
+/** Everything a health report is made of. */
+export interface HealthSources {
+  readonly version: string;
+  readonly modelVersion: string;
+  readonly isStopping: boolean;
+  /** The sidecar that serves best. */
+  readonly sidecar: SidecarStatus;
+  /** All of them, that one too. */
+  readonly sidecars: readonly SidecarStatus[];
+  readonly queue: QueueReport;
+  /** Null when saving to disk is off. */
+  readonly saving: {
+    readonly waitingCount: number;
+    readonly savedCount: number;
+    readonly failedCount: number;
+  } | null;
+  /** Why a request would not run now; null when it would. */
+  readonly refusal: AppError | null;
+}
+
+/** The answer of `/health_check`. */
+export interface HealthReport {
+  /** True as long as the process can answer at all. */
+  readonly success: true;
+  readonly state: SidecarStatus["state"] | "stopping";
+  readonly model: string;
+  /** Whether a request would run now, and why not. */
+  readonly ready: boolean;
+  readonly reason: string | null;
+  readonly version: string;
+  readonly uptimeSeconds: number;
+  readonly sidecar: SidecarHealth;
+  readonly sidecars: readonly SidecarHealth[];
+  readonly queue: QueueReport;
+  readonly saving: HealthSources["saving"];
+}
+
+/** What may be told to everybody of a {@link SidecarStatus}: no folders, no log lines. */
+export type SidecarHealth = Pick<
+  SidecarStatus,
+  | "index"
+  | "state"
+  | "generation"
+  | "pid"
+  | "restarts"
+  | "restartReasons"
+  | "failures"
+  | "breaker"
+  | "phase"
+  | "running"
+  | "beatAgeMs"
+  | "stepAgeMs"
+  | "rssBytes"
+  | "droppedFrames"
+  | "refusedConnections"
+> & {
+  readonly since: string;
+  readonly lastFailure: {
+    readonly code: string;
+    readonly reason: string;
+    readonly at: string;
+  } | null;
+  readonly nextTryAt: string | null;
+  readonly device: string | null;
+  readonly precision: string | null;
+  readonly slots: number | null;
+  readonly imageSize: string | null;
+  readonly checkpointHash: string | null;
+};
+
+export function buildHealth(sources: HealthSources): HealthReport {
+  const { sidecar, refusal, queue } = sources;
+  return {
+    success: true,
+    state: sources.isStopping ? "stopping" : sidecar.state,
+    model: sources.modelVersion,
+    ready: refusal === null,
+    reason: refusal?.message ?? null,
+    version: sources.version,
+    // Not the difference of two times of day: the clock of the machine may be set meanwhile.
+    uptimeSeconds: Math.floor(process.uptime()),
+    sidecar: describeSidecar(sidecar),
+    sidecars: sources.sidecars.map(describeSidecar),
+    queue,
+    saving: sources.saving,
+  };
+}
+
+function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
+  const { ready } = sidecar;
+  return {
+    index: sidecar.index,
+    state: sidecar.state,
+    since: new Date(sidecar.since).toISOString(),
+    generation: sidecar.generation,
+    pid: sidecar.pid,
+    restarts: sidecar.restarts,
+    restartReasons: sidecar.restartReasons,
+    failures: sidecar.failures,
+    breaker: sidecar.breaker,
+    droppedFrames: sidecar.droppedFrames,
+    refusedConnections: sidecar.refusedConnections,
+    phase: sidecar.phase,
+    running: sidecar.running,
+    beatAgeMs: sidecar.beatAgeMs,
+    stepAgeMs: sidecar.stepAgeMs,
+    rssBytes: sidecar.rssBytes,
+    lastFailure: describeLastFailure(sidecar),
+    nextTryAt: sidecar.nextTryAt === null ? null : new Date(sidecar.nextTryAt).toISOString(),
+    device: ready?.device ?? null,
+    precision: ready?.precision ?? null,
+    slots: ready?.slots ?? null,
+    imageSize: ready === null ? null : `${ready.imageWidth}x${ready.imageHeight}`,
+    checkpointHash: ready?.checkpointHash ?? null,
+  };
+}
+
+function describeLastFailure({ lastFailure }: SidecarStatus): SidecarHealth["lastFailure"] {
+  if (lastFailure === null) return null;
+  const at = new Date(lastFailure.at).toISOString();
+  return { code: lastFailure.code, reason: tellReason(lastFailure.reason), at };
+}

@@ -1,0 +1,131 @@
+import { Router, type RequestHandler } from "express";
+import { z } from "zod";
+import { AppError } from "../../errors.js";
+import { IMAGE_FORMATS, type ImageFormat } from "../../images/encode.js";
+import type { Generated, GenerateRequest, Generator } from "../../jobs/image-service.js";
+import { parseJsonObject, readBody } from "../body.js";
+import { abortOnDisconnect } from "../disconnect.js";
+import { refuseMethods } from "../errors.js";
+import {
+  integerField,
+  memoizeSchema,
+  promptField,
+  readFields,
+  samplingFields,
+  stringField,
+  toSamplingSettings,
+  wordField,
+  type SamplingLimits,
+} from "../request-fields.js";
+import type { ModelCatalogue } from "./models.js";
+
+const MAX_IMAGES = 10;
+/** As in the OpenAI interface; client programs label the bytes with it unread. */
+const DEFAULT_FORMAT: ImageFormat = "png";
+
+export interface OpenAiOptions {
+  readonly generator: Generator;
+  readonly models: ModelCatalogue;
+  readonly limits: () => SamplingLimits;
+}
+
+/** `POST /v1/images/generations` in the shapes of the OpenAI interface. */
+export function createOpenAiRouter(options: OpenAiOptions): Router {
+  const router = Router();
+  router
+    .route(["/v1/images/generations", "/images/generations"])
+    .post(readBody, createHandler(options))
+    .all(refuseMethods(["POST"]));
+  return router;
+}
+
+function createHandler({ generator, models, limits }: OpenAiOptions): RequestHandler {
+  return async (request, response) => {
+    const createdS = Math.floor(Date.now() / 1000);
+    const fields = readFields(schemaFor(limits()), parseJsonObject(request));
+    refuseUnsupported(fields);
+    if (typeof fields.model === "string") models.find(fields.model);
+    const generateRequest = toGenerateRequest(fields);
+    const generated = await generator.generate(generateRequest, abortOnDisconnect(response));
+    response.json(formatAnswer(generated, generateRequest.format, createdS));
+  };
+}
+
+const sizeExpectation = `"auto" or a width and a height such as "256x256"`;
+
+/** Null means absent everywhere. Settings that this kind of model lacks are read and not used. */
+const schemaFor = memoizeSchema((limits) =>
+  z.object({
+    prompt: promptField(),
+    model: stringField().nullish(),
+    n: integerField(1, MAX_IMAGES).nullish(),
+    size: z
+      .string({ error: sizeExpectation })
+      .regex(/^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$/, { error: sizeExpectation })
+      .nullish(),
+    quality: stringField().nullish(),
+    style: stringField().nullish(),
+    moderation: stringField().nullish(),
+    user: stringField().nullish(),
+    background: wordField(["auto", "opaque", "transparent"]).nullish(),
+    response_format: wordField(["b64_json", "url"]).nullish(),
+    output_format: wordField(IMAGE_FORMATS).nullish(),
+    output_compression: integerField(0, 100).nullish(),
+    stream: z.boolean({ error: "true or false" }).nullish(),
+    partial_images: integerField(0, 3).nullish(),
+    ...samplingFields(limits),
+  }),
+);
+
+type Fields = z.output<ReturnType<typeof schemaFor>>;
+
+/** Refuses what the interface allows and this server does not do. */
+function refuseUnsupported(fields: Fields): void {
+  if (fields.stream === true) {
+    throw createUnsupportedError("stream", "true", "false: the images come in one answer");
+  }
+  if (fields.response_format === "url") {
+    throw createUnsupportedError("response_format", `"url"`, `"b64_json"`);
+  }
+  if (fields.background === "transparent") {
+    throw createUnsupportedError("background", `"transparent"`, `"auto" or "opaque"`);
+  }
+}
+
+function createUnsupportedError(param: string, value: string, supported: string): AppError {
+  const message = `'${param}' cannot be ${value} on this server; supported is ${supported}.`;
+  return new AppError("unsupported_value", message, { param });
+}
+
+function toGenerateRequest(fields: Fields): GenerateRequest {
+  const compression = fields.output_compression ?? null;
+  return {
+    prompt: fields.prompt,
+    imageCount: fields.n ?? 1,
+    seed: fields.seed ?? null,
+    sampling: toSamplingSettings(fields),
+    format: fields.output_format ?? DEFAULT_FORMAT,
+    // 0 is allowed by the interface; the encoders start at 1.
+    quality: compression === null ? null : Math.max(1, compression),
+  };
+}
+
+function formatAnswer(generated: Generated, format: ImageFormat, createdS: number) {
+  const { images, textTokens, imageTokens } = generated;
+  const [first] = images;
+  return {
+    created: createdS,
+    data: images.map(({ bytes, seed }) => ({ b64_json: bytes.toString("base64"), seed })),
+    background: "opaque",
+    output_format: format,
+    // The true size: the model has one, whatever was asked for.
+    size: first === undefined ? null : `${first.width}x${first.height}`,
+    usage: {
+      input_tokens: textTokens,
+      input_tokens_details: { text_tokens: textTokens, image_tokens: 0 },
+      output_tokens: imageTokens,
+      output_tokens_details: { text_tokens: 0, image_tokens: imageTokens },
+      total_tokens: textTokens + imageTokens,
+    },
+  };
+}

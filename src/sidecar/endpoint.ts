@@ -1,0 +1,59 @@
+import path from "node:path";
+import { nameSpawn } from "./process/launch.js";
+import { recordSidecar } from "./process/orphan.js";
+import type { EventLog } from "./event-log.js";
+import type { SupervisorOptions } from "./limits.js";
+import { createRunFolder } from "./process/run-folder.js";
+import {
+  bindSecureTransport,
+  bindTransport,
+  type FramesListener,
+  type Transport,
+} from "./link/transport.js";
+
+/** The socket that sidecars connect to, in a folder of its own. */
+export interface Endpoint {
+  readonly transport: Transport;
+  /** Writes down which process a spawn is, for the one who may have to clean up after this server. */
+  noteSpawn(identity: string, pid: number | null): void;
+  /** Closes the socket and removes the folder. */
+  close(): Promise<void>;
+  /** Removes the folder without waiting for anything. */
+  removeNow(): void;
+}
+
+export type PostOptions = Pick<SupervisorOptions, "runFolderParent" | "transport">;
+
+/** Creates the folder and binds the socket; what was made is removed again when that fails. */
+export async function openEndpoint(
+  { runFolderParent, transport: choice }: PostOptions,
+  life: EventLog,
+  onFrames: FramesListener,
+): Promise<Endpoint> {
+  const folder = await createRunFolder(runFolderParent, (pid) => {
+    life.leftoverEnded(pid);
+  });
+  try {
+    const transport =
+      choice?.kind === "tcp"
+        ? await bindSecureTransport(choice.host, onFrames)
+        : await bindTransport(path.join(folder.path, "s.sock"), onFrames);
+    return {
+      transport,
+      noteSpawn: (identity, pid) => {
+        if (pid === null) return;
+        recordSidecar(folder.path, pid, nameSpawn({ endpoint: transport.endpoint, identity }));
+      },
+      close: async () => {
+        await transport.close();
+        await folder.remove();
+      },
+      removeNow: () => {
+        folder.removeNow();
+      },
+    };
+  } catch (error) {
+    await folder.remove();
+    throw error;
+  }
+}

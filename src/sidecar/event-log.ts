@@ -1,0 +1,68 @@
+import type { Logger } from "../log.js";
+import type { BreakerStatus } from "./restart/breaker.js";
+import type { Failure } from "./failure.js";
+import type { Ready } from "../wire/messages.js";
+
+/** Which spawn an event is about. */
+export interface SpawnId {
+  readonly sidecar: number;
+  readonly generation: number;
+  readonly pid: number | null;
+}
+
+/** One log line for each event in the life of a sidecar: which spawn, what happened, what comes next. */
+export class EventLog {
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  started(spawn: SpawnId): void {
+    this.#log.info({ ...spawn, event: "started" }, "The sidecar was started; waiting for HELLO");
+  }
+
+  greeted(spawn: SpawnId): void {
+    this.#log.info({ ...spawn, event: "greeted" }, "The sidecar said HELLO; it loads the model");
+  }
+
+  ready(spawn: SpawnId, { device, precision, phaseSeconds }: Ready): void {
+    const facts = { ...spawn, event: "ready", device, precision, phaseSeconds };
+    this.#log.info(facts, "The sidecar is ready; it takes tasks");
+  }
+
+  ended(spawn: SpawnId): void {
+    this.#log.info({ ...spawn, event: "ended" }, "The sidecar ended as asked");
+  }
+
+  failed(spawn: SpawnId, failure: Failure, lastLines: readonly string[], delayMs: number): void {
+    const facts = { ...spawn, event: "failed", code: failure.code, lastLines, delayMs };
+    this.#log.error(facts, `${failure.message}; starting another in ${delayMs} ms`);
+  }
+
+  gaveUp(spawn: SpawnId, failure: Failure, lastLines: readonly string[]): void {
+    const facts = { ...spawn, event: "gave_up", code: failure.code, lastLines };
+    this.#log.fatal(facts, `${failure.message}; a restart would not help`);
+  }
+
+  breakerOpened(spawn: SpawnId, { recentFailures, failedTrials }: BreakerStatus, ms: number): void {
+    const facts = { ...spawn, event: "breaker_opened", recentFailures, failedTrials, delayMs: ms };
+    const why =
+      failedTrials === 0 ? `The sidecar failed ${recentFailures} times` : "The trial failed too";
+    this.#log.error(facts, `${why}; the next trial is in ${ms} ms, or at SIGHUP`);
+  }
+
+  breakerClosed(spawn: SpawnId): void {
+    this.#log.info({ ...spawn, event: "breaker_closed" }, "The trial works; restarts as usual");
+  }
+
+  /** Of another server, which was killed. */
+  leftoverEnded(pid: number): void {
+    const facts = { event: "leftover_ended", pid };
+    this.#log.warn(facts, "Ended a sidecar that a server had left behind; its folder is removed");
+  }
+
+  restartAsked(spawn: SpawnId): void {
+    this.#log.info({ ...spawn, event: "restart_asked" }, "Told to start the sidecar anew");
+  }
+}

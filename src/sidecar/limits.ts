@@ -1,0 +1,82 @@
+import type { Logger } from "../log.js";
+import type { SidecarConfig } from "../wire/messages.js";
+import type { Launch } from "./process/launch.js";
+import type { LivenessLimits } from "./watch/liveness.js";
+import type { StartLimits } from "./watch/start-timeout.js";
+
+/** The times and numbers of supervision. */
+export interface SupervisionLimits extends LivenessLimits, StartLimits {
+  /** From GENERATE to ACCEPTED. */
+  readonly acceptLimitMs: number;
+  /** From SIGTERM to SIGKILL, when a sidecar has failed. */
+  readonly killGraceMs: number;
+  /** The limits of the delay before a restart; see Backoff. */
+  readonly backoffBaseMs: number;
+  readonly backoffCapMs: number;
+  /** A sidecar that was ready for so long, and made an image, starts the backoff anew. */
+  readonly stableMs: number;
+  /** This many failures within the window open the breaker; see Breaker. */
+  readonly breakerFailureLimit: number;
+  readonly breakerWindowMs: number;
+  /** From the opening of the breaker to the next trial. */
+  readonly breakerPauseMs: number;
+  /** How much of a sidecar's output goes into the log; see OutputLog. */
+  readonly logBurstLineCount: number;
+  readonly logLinesPerSecond: number;
+}
+
+const MINUTE_MS = 60_000;
+
+/** Those of the command line; a test compares the two. */
+export const DEFAULT_LIMITS: SupervisionLimits = Object.freeze({
+  beatIntervalMs: 1_000,
+  missedBeatLimit: 3,
+  startMissedBeatLimit: 60,
+  phaseBudgetMs: Object.freeze({
+    starting: 2 * MINUTE_MS,
+    download: 10 * MINUTE_MS,
+    load: 10 * MINUTE_MS,
+    compile: 20 * MINUTE_MS,
+    warm_up: 20 * MINUTE_MS,
+    generate: 5 * MINUTE_MS,
+    drain: 5 * MINUTE_MS,
+  }),
+  helloLimitMs: MINUTE_MS,
+  startLimitMs: 60 * MINUTE_MS,
+  acceptLimitMs: 5_000,
+  killGraceMs: 2_000,
+  backoffBaseMs: 500,
+  backoffCapMs: 30_000,
+  stableMs: MINUTE_MS,
+  breakerFailureLimit: 5,
+  breakerWindowMs: 10 * MINUTE_MS,
+  breakerPauseMs: MINUTE_MS,
+  logBurstLineCount: 2_000,
+  logLinesPerSecond: 200,
+});
+
+/** `ipc`: a socket that only this user can reach; `tcp`: encrypted, on a port of `host`. */
+export interface TransportChoice {
+  readonly kind: "ipc" | "tcp";
+  /** An IP address of this machine. */
+  readonly host: string;
+}
+
+export interface SupervisorOptions {
+  /** How to start the sidecar; `--endpoint` and `--identity` are added to the arguments. */
+  readonly program: Launch;
+  /** What WELCOME brings; the beat interval is that of the limits. */
+  readonly config: Omit<SidecarConfig, "beatIntervalMs">;
+  readonly log: Logger;
+  readonly limits?: Partial<SupervisionLimits>;
+  /** Which of several sidecars this is; 0 unless given. */
+  readonly index?: number;
+  /** Tasks sent beyond the slots of the sidecar; null or nothing: as many as slots. */
+  readonly prefetch?: number | null;
+  /** How they talk; over a socket in the run folder unless told otherwise. */
+  readonly transport?: TransportChoice;
+  /** Where the run folder is made; the temp folder of the system unless given. */
+  readonly runFolderParent?: string;
+  /** Uniform in [0, 1), for the jitter of the backoff. */
+  readonly random?: () => number;
+}

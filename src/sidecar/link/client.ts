@@ -1,0 +1,232 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { describeError, type AppError } from "../../errors.js";
+import { decodeUp, ProtocolError, VersionMismatchError } from "../../wire/frames.js";
+import type {
+  Beat,
+  DownMessage,
+  Failed,
+  Hello,
+  Phase,
+  Ready,
+  SidecarConfig,
+  UpMessage,
+} from "../../wire/messages.js";
+import { createFailure, createReportedFailure, type Failure } from "../failure.js";
+import type { RunOptions, Task, TaskImage } from "../task.js";
+import { PendingTasks } from "./pending-tasks.js";
+
+/** How long the exit of a sidecar that cannot be reached may take to be noticed. */
+const UNREACHABLE_GRACE_MS = 200;
+
+/** What a client tells the one who owns it. */
+export interface ClientEvents {
+  /** HELLO was right and has been answered. */
+  readonly onWelcomed: () => void;
+  readonly onPhase: (phase: Phase) => void;
+  readonly onReady: (ready: Ready) => void;
+  readonly onBeat: (beat: Beat) => void;
+  /** A credit is free again. */
+  readonly onFreed: () => void;
+  /** The sidecar has broken the rules or has given up; it has to be ended. */
+  readonly onFailure: (failure: Failure) => void;
+}
+
+export interface ClientOptions {
+  readonly generation: number;
+  readonly token: string;
+  readonly config: SidecarConfig;
+  /** Tasks sent beyond the slots, so that a slot never waits for the next; null: as many as slots. */
+  readonly prefetch: number | null;
+  readonly acceptLimitMs: number;
+  readonly send: (message: DownMessage) => Promise<void>;
+  readonly events: ClientEvents;
+}
+
+/**
+ * Our end of the conversation with one sidecar: the handshake, the tasks, the rules. It does no I/O:
+ * it is given the frames that arrive and a function that sends.
+ */
+export class SidecarClient {
+  readonly #options: ClientOptions;
+  readonly #tasks: PendingTasks;
+  #isWelcomed = false;
+  #isClosing = false;
+  #ready: Ready | null = null;
+  #droppedCount = 0;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.#tasks = new PendingTasks({
+      send: options.send,
+      acceptLimitMs: options.acceptLimitMs,
+      onFreed: options.events.onFreed,
+      onUnreachable: (error) => {
+        this.#noteUnreachable(error);
+      },
+      onOverdue: ({ taskId }) => {
+        const limit = `${options.acceptLimitMs} ms`;
+        this.#fail(
+          createFailure(
+            "accept_timeout",
+            `the sidecar did not answer task ${taskId} within ${limit}`,
+          ),
+        );
+      },
+    });
+  }
+
+  /** What the sidecar said of itself; null until it is ready. */
+  get ready(): Ready | null {
+    return this.#ready;
+  }
+
+  get runningCount(): number {
+    return this.#tasks.size;
+  }
+
+  get finishedCount(): number {
+    return this.#tasks.finishedCount;
+  }
+
+  /** Answers that nobody waited for. */
+  get droppedCount(): number {
+    return this.#droppedCount;
+  }
+
+  freeCredits(): number {
+    if (this.#ready === null || this.#isClosing) return 0;
+    const { slots } = this.#ready;
+    return Math.max(0, slots + (this.#options.prefetch ?? slots) - this.#tasks.size);
+  }
+
+  run(task: Task, options: RunOptions): Promise<TaskImage> {
+    return this.#tasks.run(task, options);
+  }
+
+  /** Takes the frames of one message. */
+  receive(frames: readonly Uint8Array[]): void {
+    try {
+      const message = decodeUp(frames);
+      if (message !== null) this.#handle(message);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      const code = error instanceof VersionMismatchError ? "version_mismatch" : "protocol_error";
+      this.#fail(createFailure(code, `the sidecar sent what it may not: ${error.message}`));
+    }
+  }
+
+  /** Gives no more credits; answers still count. */
+  stopCredits(): void {
+    this.#isClosing = true;
+  }
+
+  /** Gives no more credits and lets the sidecar finish. */
+  async drain(): Promise<void> {
+    this.#isClosing = true;
+    await this.#options.send({ type: "DRAIN" });
+  }
+
+  /** Gives no more credits and ends every task with `error`. */
+  close(error: AppError): void {
+    this.#isClosing = true;
+    this.#tasks.failAll(error);
+  }
+
+  #handle(message: UpMessage): void {
+    const { events } = this.#options;
+    if (message.type === "HELLO") {
+      this.#greet(message);
+      return;
+    }
+    if (!this.#isWelcomed) throw new ProtocolError(message.type, "type", "HELLO first");
+    switch (message.type) {
+      case "PHASE":
+        events.onPhase(message);
+        break;
+      case "READY":
+        if (this.#ready !== null) throw new ProtocolError("READY", "type", "one READY");
+        this.#ready = message;
+        events.onReady(message);
+        events.onFreed();
+        break;
+      case "BEAT":
+        events.onBeat(message);
+        break;
+      case "PROGRESS":
+        this.#tasks.progress(message);
+        break;
+      case "BYE":
+        this.#isClosing = true;
+        break;
+      case "FAILED":
+        this.#receiveFailure(message);
+        break;
+      case "REJECTED":
+        // Someone else told it to drain; asking again would only use up the tries of the task.
+        if (message.code === "draining") this.#isClosing = true;
+        this.#drop(this.#tasks.receive(message));
+        break;
+      case "ACCEPTED":
+      case "IMAGE":
+        this.#drop(this.#tasks.receive(message));
+        break;
+    }
+  }
+
+  #greet(hello: Hello): void {
+    const { token, generation, config, events } = this.#options;
+    if (this.#isWelcomed) throw new ProtocolError("HELLO", "type", "one HELLO");
+    if (!isSameSecret(hello.token, token)) {
+      this.#fail(createFailure("handshake_refused", "the sidecar did not know the token"));
+      return;
+    }
+    if (hello.generation !== generation) {
+      const message = `the sidecar is of generation ${hello.generation}, not ${generation}`;
+      this.#fail(createFailure("handshake_refused", message));
+      return;
+    }
+    this.#isWelcomed = true;
+    this.#options.send({ type: "WELCOME", config }).catch((error: unknown) => {
+      // Any other error: the sidecar is gone already, which is noticed by its exit.
+      if (!(error instanceof ProtocolError)) return;
+      const message = `the configuration does not fit the protocol: ${error.message}`;
+      this.#fail({ code: "config_unsupported", message, isPermanent: true });
+    });
+    events.onWelcomed();
+  }
+
+  #receiveFailure(failed: Failed): void {
+    // First, so that the credit that comes free is not used for another task.
+    if (failed.fatal) this.#isClosing = true;
+    if (failed.taskId !== null) this.#drop(this.#tasks.receive(failed));
+    if (failed.fatal) {
+      this.#fail(createReportedFailure(failed.code, `${failed.code}: ${failed.message}`));
+    }
+  }
+
+  /** Mostly its exit is about to be told, which says more; so the failure comes a little later. */
+  #noteUnreachable(error: unknown): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    const message = `a task did not reach the sidecar: ${describeError(error)}`;
+    const fail = () => {
+      this.#fail(createFailure("unreachable", message));
+    };
+    setTimeout(fail, UNREACHABLE_GRACE_MS).unref();
+  }
+
+  #drop(isWanted: boolean): void {
+    if (!isWanted) this.#droppedCount += 1;
+  }
+
+  #fail(failure: Failure): void {
+    this.#isClosing = true;
+    this.#options.events.onFailure(failure);
+  }
+}
+
+/** Compares in a time that does not depend on where the two differ. */
+function isSameSecret(one: string, other: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(one), digest(other));
+}

@@ -1,0 +1,247 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as waitMs } from "node:timers/promises";
+import type { AppError } from "../errors.js";
+import type { Logger } from "../log.js";
+import { encode } from "../wire/frames.js";
+import type { DownMessage, SidecarConfig } from "../wire/messages.js";
+import { SidecarClient } from "./link/client.js";
+import { chooseSettleMs, createLostError, createStopError, describeExit } from "./failure.js";
+import type { Failure, SpawnEnd } from "./failure.js";
+import { Liveness } from "./watch/liveness.js";
+import { createLaunch, type Launch } from "./process/launch.js";
+import type { SupervisionLimits } from "./limits.js";
+import { PhaseTracker } from "./watch/phase-progress.js";
+import { SidecarProcess } from "./process/process.js";
+import { OutputLog } from "./process/output-log.js";
+import { StartTimeout } from "./watch/start-timeout.js";
+import type { SidecarStatus } from "./status.js";
+import type { Transport } from "./link/transport.js";
+
+/** How many log lines go into the report of a failure. */
+const REPORTED_LINE_COUNT = 40;
+
+export interface SpawnOptions {
+  /** Which of several sidecars this is a spawn of. */
+  readonly index: number;
+  readonly number: number;
+  readonly program: Launch;
+  readonly transport: Transport;
+  readonly config: SidecarConfig;
+  readonly prefetch: number | null;
+  readonly limits: SupervisionLimits;
+  readonly log: Logger;
+  /** Something that the status shows has changed. */
+  readonly onChange: () => void;
+  readonly onFreed: () => void;
+}
+
+export type SpawnState = "starting" | "loading" | "ready" | "ending";
+
+/** One spawn of the sidecar from its start to its last line: process, conversation and watch. */
+export class Spawn {
+  readonly number: number;
+  readonly identity: string;
+  readonly client: SidecarClient;
+  /** Resolves once, when nothing of it is left. */
+  readonly ended: Promise<SpawnEnd>;
+  readonly #options: SpawnOptions;
+  readonly #process: SidecarProcess;
+  readonly #liveness: Liveness;
+  readonly #output: OutputLog;
+  readonly #startWatch: StartTimeout;
+  #state: SpawnState = "starting";
+  #stateAtExit: SpawnState = "starting";
+  /** The first cause wins: what follows is its effect. */
+  #failure: Failure | null = null;
+  readonly #failed = new AbortController();
+  #noticedAt: number | null = null;
+  #isClosed = false;
+  /** Set when it was asked to end. */
+  #leftover: AppError | null = null;
+  #readyAtMs: number | null = null;
+  readonly #pace = new PhaseTracker();
+  #rssBytes: number | null = null;
+
+  constructor(options: SpawnOptions) {
+    this.#options = options;
+    this.number = options.number;
+    const nonce = randomBytes(8).toString("hex");
+    this.identity = `s${options.index}-g${options.number}-${nonce}`;
+    const token = randomBytes(32).toString("hex");
+    this.client = this.#createClient(token);
+    this.#liveness = this.#createLiveness();
+    const ids = { sidecar: options.index, generation: options.number };
+    this.#output = new OutputLog(options.log.child(ids), options.limits);
+    this.#process = this.#createProcess(token);
+    this.#startWatch = new StartTimeout(options.limits, (failure) => {
+      this.#fail(failure);
+    });
+    this.ended = this.#waitForEnd();
+  }
+
+  get state(): SpawnState {
+    return this.#state;
+  }
+
+  /** The part of the status that is this process. */
+  describe(): Pick<
+    SidecarStatus,
+    "pid" | "phase" | "ready" | "beatAgeMs" | "stepAgeMs" | "running" | "rssBytes"
+  > {
+    return {
+      pid: this.#process.pid,
+      phase: this.#pace.phase,
+      ready: this.#state === "ready" ? this.client.ready : null,
+      beatAgeMs: this.#state === "starting" ? null : Math.round(this.#liveness.silenceMs),
+      stepAgeMs: this.#liveness.stepAgeMs,
+      running: this.client.runningCount,
+      rssBytes: this.#rssBytes,
+    };
+  }
+
+  /** Whether it was ready for `stableMs` and made an image. */
+  isProven(stableMs: number): boolean {
+    if (this.#readyAtMs === null || this.client.finishedCount === 0) return false;
+    return performance.now() - this.#readyAtMs >= stableMs;
+  }
+
+  receive(frames: readonly Uint8Array[]): void {
+    this.#liveness.noteFrame();
+    this.client.receive(frames);
+  }
+
+  /** Lets it finish what runs, at most for `drainMs`, then ends it; `leftover` ends what is left. */
+  async stop(drainMs: number, leftover: AppError): Promise<void> {
+    this.#leftover ??= leftover;
+    const { killGraceMs } = this.#options.limits;
+    if (this.#state === "ready") {
+      const timer = setTimeout(() => void this.#process.terminate(killGraceMs), drainMs);
+      await this.client.drain().catch(() => undefined);
+      await this.ended;
+      clearTimeout(timer);
+    } else {
+      await this.#process.terminate(Math.min(drainMs, killGraceMs));
+      await this.ended;
+    }
+  }
+
+  /** Ends the whole group at once. */
+  kill(): void {
+    this.#leftover ??= createStopError();
+    this.#process.killGroup();
+  }
+
+  #createClient(token: string): SidecarClient {
+    const { config, prefetch, limits, number, onFreed, onChange } = this.#options;
+    return new SidecarClient({
+      generation: number,
+      token,
+      config,
+      prefetch,
+      acceptLimitMs: limits.acceptLimitMs,
+      send: (message) => this.#send(message),
+      events: {
+        onWelcomed: () => {
+          this.#startWatch.noteHello();
+          this.#enter("loading");
+          this.#liveness.start();
+        },
+        onPhase: (phase) => {
+          this.#pace.note(phase);
+          if (phase.name === "download") this.#startWatch.noteDownload();
+          onChange();
+        },
+        onReady: () => {
+          this.#readyAtMs = performance.now();
+          this.#pace.clear();
+          this.#liveness.noteReady();
+          this.#startWatch.stop();
+          this.#enter("ready");
+        },
+        onBeat: (beat) => {
+          this.#rssBytes = beat.rssBytes;
+          this.#liveness.noteBeat(beat);
+        },
+        onFreed,
+        onFailure: (failure) => {
+          this.#fail(failure);
+        },
+      },
+    });
+  }
+
+  #createLiveness(): Liveness {
+    return new Liveness({
+      limits: this.#options.limits,
+      // A peer that is gone is noticed by its exit or by its silence.
+      ping: (sequence) => void this.#send({ type: "PING", sequence }).catch(() => undefined),
+      onDead: (failure) => {
+        this.#process.requestStacks();
+        this.#fail(failure);
+      },
+    });
+  }
+
+  #createProcess(token: string): SidecarProcess {
+    const { program, transport, number: generation } = this.#options;
+    const { endpoint, keys } = transport;
+    const introduction = { endpoint, identity: this.identity, token, keys };
+    return new SidecarProcess(createLaunch(program, { ...introduction, generation }), {
+      onLine: (line) => {
+        this.#output.add(line);
+      },
+      onExit: () => {
+        this.client.stopCredits();
+        this.#noteExit();
+      },
+    });
+  }
+
+  async #send(message: DownMessage): Promise<void> {
+    await this.#options.transport.send(this.identity, encode(message));
+  }
+
+  #enter(state: SpawnState): void {
+    // Its last messages may arrive after its exit; none of them brings it back.
+    if (this.#state === "ending") return;
+    this.#state = state;
+    this.#options.onChange();
+  }
+
+  /** Nobody may take it for alive from now on; what it said last still counts until it is closed. */
+  #noteExit(): void {
+    this.#noticedAt ??= Date.now();
+    this.#stateAtExit = this.#state;
+    this.#enter("ending");
+  }
+
+  /** Gives up on it: its tasks are lost from now on, even while the process takes time to end. */
+  #fail(failure: Failure): void {
+    if (this.#failure !== null || this.#isClosed) return;
+    this.#failure = failure;
+    this.#failed.abort();
+    this.#noticedAt ??= Date.now();
+    this.#close();
+    void this.#process.terminate(this.#options.limits.killGraceMs);
+  }
+
+  #close(): void {
+    this.#startWatch.stop();
+    this.#liveness.stop();
+    this.#isClosed = true;
+    this.client.close(this.#leftover ?? createLostError());
+    this.#enter("ending");
+  }
+
+  async #waitForEnd(): Promise<SpawnEnd> {
+    const exit = await this.#process.exited;
+    this.#output.end();
+    const { signal } = this.#failed;
+    await waitMs(chooseSettleMs(exit), undefined, { signal }).catch(() => undefined);
+    const isAsked = this.#leftover !== null;
+    const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#stateAtExit));
+    this.#close();
+    const noticedAt = this.#noticedAt ?? Date.now();
+    return { failure, noticedAt, lastLines: this.#process.lastLines(REPORTED_LINE_COUNT) };
+  }
+}

@@ -1,0 +1,241 @@
+"""Weights in shards: the same parameters as from one file, and what is refused in which words."""
+
+import json
+import os
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import serialization
+from flax.traverse_util import flatten_dict, unflatten_dict
+from support.goldens import UPSTREAM, VQGAN_FOLDER, model_folder
+from support.sharding import INDEX, WEIGHTS, cut_into_shards, read_index, shard_name, write_index
+
+from sidecar.checkpoint.folder import CheckpointNotFoundError, load_weights, open_checkpoint
+from sidecar.checkpoint.shards import index_weights
+from sidecar.checkpoint.weight_files import CheckpointError, find_weight_files, has_all_weights
+from sidecar.loading import describe_failure
+
+MODEL = "variant-bias"
+LIMIT = 30_000
+CASES = json.loads((UPSTREAM.parent / "weight-files.json").read_text())
+NAMES = [case["name"] for case in CASES]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A writable copy of a small checkpoint, with its VQGAN inside."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(model_folder(MODEL), folder, copy_function=shutil.copyfile)
+    shutil.copytree(VQGAN_FOLDER, folder / "vqgan", copy_function=shutil.copyfile)
+    return folder
+
+
+@pytest.fixture
+def shards(folder):
+    """The folder's weights, cut."""
+    return cut_into_shards(folder, LIMIT)
+
+
+def load(folder, dtype="float32"):
+    return load_weights(open_checkpoint(folder), jnp.dtype(dtype))
+
+
+def assert_equal(weights, others):
+    for one, other in (
+        (weights.params, others.params),
+        (weights.vqgan_params, others.vqgan_params),
+    ):
+        assert jax.tree.structure(one) == jax.tree.structure(other)
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def assert_refused(folder, *words):
+    """A permanent failure in one line of readable length, which has the words."""
+    with pytest.raises(CheckpointError) as refused:
+        index_weights(folder)
+    reason = str(refused.value)
+    assert describe_failure(refused.value) == ("checkpoint_invalid", False)
+    assert "\n" not in reason
+    assert len(reason) < 1000
+    for word in (str(folder), *words):
+        assert word in reason
+
+
+def edit_shard(path, edit):
+    """Let `edit` change the leaves of a shard, by their names."""
+    leaves = flatten_dict(serialization.msgpack_restore(path.read_bytes()), sep="/")
+    edit(leaves)
+    path.write_bytes(serialization.to_bytes(unflatten_dict(leaves, sep="/")))
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_what_holds_the_weights_is_what_the_server_says_too(tmp_path, case):
+    for name, content in case["files"].items():
+        (tmp_path / name).write_text(content, "utf-8")
+    assert has_all_weights(tmp_path) == (case["weights"] is not None)
+    if case["weights"] is not None:
+        found = find_weight_files(tmp_path)
+        assert [path.name for path in found.paths] == case["weights"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("limit", [1, 10_000, LIMIT])
+def test_shards_hold_the_parameters_of_the_one_file(folder, limit, dtype):
+    whole = load(folder, dtype)
+    assert len(cut_into_shards(folder, limit)) > 2
+    assert_equal(load(folder, dtype), whole)
+
+
+def test_a_vqgan_in_shards_holds_the_parameters_of_the_one_file(folder):
+    whole = load(folder)
+    assert len(cut_into_shards(folder / "vqgan", 200_000)) > 2
+    assert_equal(load(folder), whole)
+
+
+def test_a_first_shard_that_is_empty_and_not_in_the_index_is_read_over(folder):
+    whole = load(folder)
+    first, *_ = cut_into_shards(folder, 1)
+    assert first.read_bytes() == b"\x80"
+    assert first.name not in read_index(folder).values()
+    assert_equal(load(folder), whole)
+
+
+def test_shards_of_an_earlier_save_are_left_alone(folder, shards):
+    expected = load(folder)
+    (folder / shard_name(1, 99)).write_bytes(shards[0].read_bytes())
+    assert load(folder).digest == expected.digest
+
+
+def test_the_one_file_goes_before_an_index(folder):
+    kept = (folder / WEIGHTS).read_bytes()
+    whole = load(folder)
+    for path in cut_into_shards(folder, LIMIT):
+        path.unlink()
+    (folder / WEIGHTS).write_bytes(kept)
+    assert load(folder).digest == whole.digest
+
+
+def test_the_content_hash_is_of_every_shard_and_stable(folder, shards):
+    digests = {load(folder).digest, load(folder).digest}
+    assert len(digests) == 1
+    for path in shards:
+        if path.read_bytes() != b"\x80":
+            kept = path.read_bytes()
+            edit_shard(path, lambda leaves: leaves.update({min(leaves): leaves[min(leaves)] + 1}))
+            digests.add(load(folder).digest)
+            path.write_bytes(kept)
+    named = set(read_index(folder).values())
+    assert len(named) > 2
+    assert len(digests) == 1 + len(named)
+
+
+def test_a_missing_shard(folder, shards):
+    leaf = min(leaf for leaf, name in read_index(folder).items() if name == shards[1].name)
+    shards[1].unlink()
+    assert_refused(folder, f"{shards[1]}: no such file", leaf)
+
+
+def test_a_shard_cut_short(folder, shards):
+    shards[1].write_bytes(shards[1].read_bytes()[:-1])
+    assert_refused(folder, f"{shards[1]}: ", "cut short")
+
+
+def test_a_shard_that_is_a_git_lfs_pointer(folder, shards):
+    shards[-1].write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    assert_refused(folder, f"{shards[-1]}: a Git LFS pointer, not the file itself")
+
+
+def test_a_shard_of_the_same_save_that_the_index_does_not_name(folder, shards):
+    lost = shards[-1].name
+    places = {leaf: name for leaf, name in read_index(folder).items() if name != lost}
+    write_index(folder, places)
+    leaf = next(iter(index_names(shards[-1])))
+    assert_refused(folder, f"{shards[-1]}: {leaf} is in this shard, which {INDEX} does not name")
+
+
+def index_names(path):
+    return flatten_dict(serialization.msgpack_restore(path.read_bytes()), sep="/")
+
+
+def test_a_weight_that_is_not_in_its_shard(folder, shards):
+    leaf = max(index_names(shards[1]))
+    edit_shard(shards[1], lambda leaves: leaves.pop(leaf))
+    assert_refused(folder, f"{shards[1]}: {leaf} is missing, {INDEX} says that it is in this file")
+
+
+def test_a_weight_that_the_index_does_not_name(folder, shards):
+    places = read_index(folder)
+    leaf = max(index_names(shards[1]))
+    del places[leaf]
+    write_index(folder, places)
+    assert_refused(folder, f"{shards[1]}: {leaf} is not among the weights that {INDEX} names")
+
+
+def test_a_weight_in_two_shards(folder, shards):
+    leaf, value = max(index_names(shards[1]).items())
+    edit_shard(shards[2], lambda leaves: leaves.update({leaf: value}))
+    assert_refused(folder, f"{shards[2]}: {leaf} is there twice, in {shards[1].name} too")
+
+
+def test_a_weight_that_is_in_no_shard(folder, shards):
+    leaf = max(index_names(shards[1]))
+    edit_shard(shards[1], lambda leaves: leaves.pop(leaf))
+    places = read_index(folder)
+    del places[leaf]
+    write_index(folder, places)
+    with pytest.raises(CheckpointError, match=f"{folder / INDEX}: {leaf} is missing"):
+        load(folder)
+
+
+def test_a_number_that_is_none_names_its_shard(folder, shards):
+    leaf = max(index_names(shards[1]))
+    edit_shard(shards[1], lambda leaves: leaves.update({leaf: leaves[leaf] * np.float32(np.nan)}))
+    with pytest.raises(CheckpointError, match=f"{shards[1]}: {leaf} holds NaN or infinity"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", "[" * 100_000, "\x00", "{}", '{"weight_map": 1}']
+)
+def test_an_index_that_is_none(folder, shards, content):
+    (folder / INDEX).write_text(content)
+    assert_refused(folder, f"{folder / INDEX}: ")
+    with pytest.raises(CheckpointError):
+        open_checkpoint(folder)
+
+
+def test_an_index_without_an_end(folder, shards):
+    os.truncate(folder / INDEX, 1 << 40)
+    assert_refused(folder, f"{folder / INDEX}: an index of {1 << 40} bytes")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["../{}", "/tmp/{}", "sub/{}", "..\\{}", "{}\n", ".", "..", "", "config.json", 1, None, "a" * 2000],
+)  # fmt: skip
+def test_a_place_outside_the_folder_or_of_another_kind_is_never_opened(folder, shards, place):
+    name = shards[1].name
+    # What a way out of the folder would find.
+    shutil.copyfile(shards[1], folder.parent / name)
+    places = read_index(folder)
+    leaf = max(leaf for leaf, held_by in places.items() if held_by == name)
+    places[leaf] = place.format(name) if isinstance(place, str) else place
+    write_index(folder, places)
+    assert_refused(
+        folder, f"{folder / INDEX}: '{leaf}' is said to be in", "expected a file of this folder"
+    )
+
+
+@pytest.mark.parametrize("leaf", ["a\nb", "a" * 257, "\x1b[2J"])
+def test_a_name_of_a_weight_that_cannot_be_shown(folder, shards, leaf):
+    write_index(folder, {**read_index(folder), leaf: shards[1].name})
+    assert_refused(folder, f"{folder / INDEX}: ", "is not the name of a weight")
+
+
+def test_shards_without_their_index_say_what_is_missing(folder, shards):
+    (folder / INDEX).unlink()
+    with pytest.raises(CheckpointNotFoundError, match=f"{folder / INDEX}: no such file"):
+        open_checkpoint(folder)

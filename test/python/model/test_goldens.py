@@ -1,0 +1,34 @@
+"""The VQGAN against upstream's answers, and scanned against unrolled; test_compatibility has the rest."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from compatibility.decoding import FLOAT32, load
+from compatibility.parts import draw_pictures, encode_pictures
+
+from sidecar.model.vqgan_decoder import to_pixels
+
+
+def test_scanned_and_unrolled_files_hold_the_same_model():
+    scanned, unrolled = load("mini-scan", FLOAT32)[1], load("mini-unrolled", FLOAT32)[1]
+    jax.tree.map(np.testing.assert_array_equal, scanned, unrolled)
+
+
+@pytest.mark.parametrize("size", ["", "_16"])
+def test_vqgan_pictures_are_upstreams(size):
+    pictures = draw_pictures(size)
+    np.testing.assert_allclose(pictures.decoded, pictures.upstreams_decoded, rtol=0, atol=5e-5)
+    apart = np.abs(pictures.pixels.astype(int) - pictures.upstreams_pixels)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 0.001
+
+
+def test_the_vqgan_encoder_gives_upstreams_latents_and_tokens():
+    codes = encode_pictures()
+    np.testing.assert_allclose(codes.latent, codes.upstreams_latent, rtol=0, atol=5e-5)
+    np.testing.assert_array_equal(codes.tokens, codes.upstreams_tokens)
+
+
+def test_pixels_are_truncated_like_upstreams_not_rounded():
+    np.testing.assert_array_equal(to_pixels(jnp.array([[[0.999, -0.5, 1.5]]])), [[[254, 0, 255]]])

@@ -1,0 +1,205 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { Dealer } from "zeromq";
+import { bindSecureTransport, type Transport } from "../../../src/sidecar/link/transport.js";
+import { Gatekeeper, type SidecarKeys } from "../../../src/sidecar/link/curve.js";
+import {
+  createSetup,
+  createTask,
+  expectNothingLeft,
+  never,
+  PATIENCE,
+  startReady,
+  waitForStatus,
+} from "../support.js";
+
+const TCP = { kind: "tcp", host: "127.0.0.1" } as const;
+
+async function bind() {
+  const arrived: string[] = [];
+  const transport = await bindSecureTransport(TCP.host, (_peer, frames) => {
+    arrived.push(...frames.map((frame) => Buffer.from(frame).toString()));
+  });
+  onTestFinished(() => transport.close());
+  return { transport, arrived };
+}
+
+/** A peer with some keys, or with none, that has a frame to deliver. */
+async function speak(
+  { endpoint }: Pick<Transport, "endpoint">,
+  keys: SidecarKeys | null,
+  frame: string,
+): Promise<Dealer> {
+  const curve = {
+    curveServerKey: keys?.serverKey ?? null,
+    curvePublicKey: keys?.publicKey ?? null,
+    curveSecretKey: keys?.secretKey ?? null,
+  };
+  const dealer = new Dealer({ linger: 0, ...(keys === null ? {} : curve) });
+  onTestFinished(() => {
+    dealer.close();
+  });
+  dealer.connect(endpoint);
+  await dealer.send([frame]);
+  return dealer;
+}
+
+function keysOf({ keys }: Transport): SidecarKeys {
+  if (keys === null) throw new Error("a tcp transport has keys");
+  return keys;
+}
+
+/** Keys as good as those of the transport, but made by somebody else. */
+async function makeForeignKeys(): Promise<SidecarKeys> {
+  const foreign = await Gatekeeper.open();
+  foreign.close();
+  return foreign.keys;
+}
+
+describe("a tcp transport", () => {
+  test("listens on the given address only, on a port of its own", async () => {
+    const { transport } = await bind();
+
+    const { hostname, port } = new URL(transport.endpoint);
+
+    expect(hostname).toBe("127.0.0.1");
+    expect(Number(port)).toBeGreaterThan(0);
+  });
+
+  test("has other keys each time", async () => {
+    const [one, other] = [await bind(), await bind()];
+
+    const all = [one, other].flatMap(({ transport }) => {
+      const { serverKey, publicKey, secretKey } = keysOf(transport);
+      return [serverKey, publicKey, secretKey];
+    });
+
+    expect(new Set(all).size).toBe(6);
+  });
+
+  test("carries the frames of a peer with its keys, and answers", async () => {
+    const { transport, arrived } = await bind();
+
+    await speak(transport, keysOf(transport), "hello");
+
+    await expect.poll(() => arrived, PATIENCE).toEqual(["hello"]);
+    expect(transport.refusedCount).toBe(0);
+  });
+
+  test.each([
+    [
+      "a key of its own",
+      (foreign: SidecarKeys, own: SidecarKeys) => ({ ...foreign, serverKey: own.serverKey }),
+    ],
+    [
+      "another server's key",
+      (foreign: SidecarKeys, own: SidecarKeys) => ({ ...own, serverKey: foreign.serverKey }),
+    ],
+    ["no key", () => null],
+  ])("lets no frame of a peer with %s through, and counts it", async (_title, choose) => {
+    const { transport, arrived } = await bind();
+    const keys = choose(await makeForeignKeys(), keysOf(transport));
+
+    await speak(transport, keys, "evil");
+
+    await expect.poll(() => transport.refusedCount, PATIENCE).toBeGreaterThan(0);
+    await speak(transport, keysOf(transport), "good");
+    await expect.poll(() => arrived, PATIENCE).toEqual(["good"]);
+  });
+
+  test("says why it cannot bind", async () => {
+    const bound = bindSecureTransport("192.0.2.1", () => undefined);
+
+    await expect(bound).rejects.toMatchObject({ code: "bind_failed" });
+  });
+
+  test("is refused, with the remedy, where ZeroMQ cannot encrypt", async () => {
+    const opened = Gatekeeper.open({ curve: false });
+
+    await expect(opened).rejects.toMatchObject({ code: "curve_missing" });
+    await expect(opened).rejects.toThrow(/use --sidecar_transport ipc/);
+  });
+});
+
+describe("a supervisor over tcp", () => {
+  test("makes images, and leaves nothing behind", async () => {
+    const setup = await startReady("normal", { transport: TCP });
+    const { pid } = setup.supervisor.status();
+
+    const image = await setup.supervisor.run(createTask(), { signal: never() });
+
+    expect(image.rgb.length).toBe(image.width * image.height * 3);
+    await setup.supervisor.stop({ drainMs: 5_000 });
+    await expectNothingLeft(setup, pid);
+  });
+
+  test("tells the keys to its sidecar, and to nobody who can list processes", async () => {
+    const { supervisor } = await startReady("normal", { transport: TCP });
+    const { pid } = supervisor.status();
+
+    const environment = readEnvironment(pid);
+    const command = readFileSync(`/proc/${pid ?? 0}/cmdline`, "utf8");
+
+    expect(command).toContain("tcp://127.0.0.1:");
+    for (const name of ["SERVER_KEY", "PUBLIC_KEY", "SECRET_KEY", "TOKEN"]) {
+      const secret = environment.get(`DALLE_SIDECAR_${name}`) ?? "";
+      expect(secret.length).toBeGreaterThanOrEqual(40);
+      expect(command).not.toContain(secret);
+    }
+  });
+
+  test("drops and counts what comes with the right key from a peer that it did not start", async () => {
+    const { supervisor } = await startReady("normal", { transport: TCP });
+    const { pid } = supervisor.status();
+    const command = readFileSync(`/proc/${pid ?? 0}/cmdline`, "utf8").split("\0");
+    const endpoint = command[command.indexOf("--endpoint") + 1] ?? "";
+    const environment = readEnvironment(pid);
+    const read = (name: string) => environment.get(`DALLE_SIDECAR_${name}`) ?? "";
+
+    const keys = {
+      serverKey: read("SERVER_KEY"),
+      publicKey: read("PUBLIC_KEY"),
+      secretKey: read("SECRET_KEY"),
+    };
+    await speak({ endpoint }, keys, "from a former generation");
+
+    await waitUntil(() => supervisor.status().droppedFrames === 1);
+    expect(supervisor.status()).toMatchObject({ state: "ready", generation: 1 });
+    await supervisor.run(createTask(), { signal: never() });
+  });
+
+  test("counts the connections that it refused", async () => {
+    const { supervisor } = await startReady("normal", { transport: TCP });
+    const { pid } = supervisor.status();
+    const command = readFileSync(`/proc/${pid ?? 0}/cmdline`, "utf8").split("\0");
+    const endpoint = command[command.indexOf("--endpoint") + 1] ?? "";
+
+    await speak({ endpoint }, null, "hello?");
+
+    await waitUntil(() => supervisor.status().refusedConnections > 0);
+    expect(supervisor.status()).toMatchObject({ state: "ready", droppedFrames: 0 });
+  });
+
+  test("fails for good on an address that is not of this machine", async () => {
+    const { supervisor } = createSetup("normal", { transport: { ...TCP, host: "192.0.2.1" } });
+    supervisor.start();
+
+    const status = await waitForStatus(supervisor, ({ state }) => state === "failed");
+
+    expect(status.lastFailure?.reason).toContain("cannot listen on tcp://192.0.2.1:*");
+  });
+});
+
+function readEnvironment(pid: number | null): ReadonlyMap<string, string> {
+  const text = readFileSync(`/proc/${pid ?? 0}/environ`, "utf8");
+  return new Map(
+    text.split("\0").map((line) => {
+      const [name = "", ...value] = line.split("=");
+      return [name, value.join("=")] as const;
+    }),
+  );
+}
+
+async function waitUntil(isSo: () => boolean): Promise<void> {
+  await expect.poll(isSo, PATIENCE).toBe(true);
+}

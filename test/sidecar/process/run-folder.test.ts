@@ -1,0 +1,97 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { createRunFolder, sweepRunFolders } from "../../../src/sidecar/process/run-folder.js";
+import { makeFolder } from "../support.js";
+
+/** A pid that no process has: over the highest that Linux gives. */
+const NO_PID = 2 ** 22 + 1;
+
+/** A run folder as another server would have left it. */
+function plantFolder(parent: string, name: string, owner: object | null, mode = 0o700): string {
+  const folder = path.join(parent, name);
+  mkdirSync(folder, { mode });
+  if (owner !== null) writeFileSync(path.join(folder, "owner.json"), JSON.stringify(owner));
+  return folder;
+}
+
+/** What a run folder of this very process says of its owner. */
+async function readOwner(): Promise<Record<string, unknown>> {
+  const folder = await createRunFolder(makeFolder());
+  const text = readFileSync(path.join(folder.path, "owner.json"), "utf8");
+  return z.record(z.string(), z.unknown()).parse(JSON.parse(text));
+}
+
+describe("a run folder", () => {
+  test("can be entered by its user only", async () => {
+    const folder = await createRunFolder(makeFolder());
+
+    expect(statSync(folder.path).mode & 0o777).toBe(0o700);
+  });
+
+  test.each(["remove", "removeNow"] as const)(
+    "is gone after %s, with all that is in it",
+    async (how) => {
+      const parent = makeFolder();
+      const folder = await createRunFolder(parent);
+      writeFileSync(path.join(folder.path, "s.sock"), "");
+
+      await folder[how]();
+
+      expect(readdirSync(parent)).toEqual([]);
+    },
+  );
+
+  test("of a living server stays", async () => {
+    const parent = makeFolder();
+    const first = await createRunFolder(parent);
+
+    await createRunFolder(parent);
+
+    expect(readdirSync(parent)).toHaveLength(2);
+    expect(readdirSync(parent)).toContain(path.basename(first.path));
+  });
+});
+
+describe("the sweep", () => {
+  test("removes the folder of a server that is gone", async () => {
+    const parent = makeFolder();
+    plantFolder(parent, "dalle-run-a", { ...(await readOwner()), pid: NO_PID });
+
+    expect(await sweepRunFolders(parent)).toBe(1);
+    expect(readdirSync(parent)).toEqual([]);
+  });
+
+  test("removes the folder of a server whose pid another process has now", async () => {
+    const parent = makeFolder();
+    plantFolder(parent, "dalle-run-a", { ...(await readOwner()), startTime: "1" });
+
+    expect(await sweepRunFolders(parent)).toBe(1);
+  });
+
+  test("removes a folder that was left half made, after a while", async () => {
+    const parent = makeFolder();
+    const folder = plantFolder(parent, "dalle-run-a", null);
+    expect(await sweepRunFolders(parent)).toBe(0);
+
+    utimesSync(folder, 0, 0);
+
+    expect(await sweepRunFolders(parent)).toBe(1);
+  });
+
+  test("leaves what it knows nothing about", async () => {
+    const parent = makeFolder();
+    const owner = await readOwner();
+    plantFolder(parent, "dalle-run-container", { ...owner, pid: NO_PID, pidNamespace: "pid:[1]" });
+    plantFolder(parent, "dalle-run-open", { ...owner, pid: NO_PID }, 0o755);
+    plantFolder(parent, "somebody-else", { ...owner, pid: NO_PID });
+    const used = plantFolder(parent, "dalle-run-used", null);
+    writeFileSync(path.join(used, "thesis.txt"), "");
+    utimesSync(used, 0, 0);
+    writeFileSync(path.join(parent, "dalle-run-file"), "");
+
+    expect(await sweepRunFolders(parent)).toBe(0);
+    expect(readdirSync(parent)).toHaveLength(5);
+  });
+});

@@ -1,0 +1,107 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { JobQueue } from "../../src/jobs/queue.js";
+import { Quarantine } from "../../src/jobs/quarantine.js";
+import { Admission } from "../../src/jobs/admission.js";
+import { Breaker } from "../../src/sidecar/restart/breaker.js";
+import { buildHealth } from "../../src/health/report.js";
+import { FakeRunner } from "../support/fake-runner.js";
+import { createSetup, createTask, never, startReady, waitForStatus } from "../sidecar/support.js";
+
+/** Someone sets the clock of the machine, or it was wrong until the network came. */
+
+const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe.each([
+  { way: "forward", byMs: DAY_MS },
+  { way: "back", byMs: -DAY_MS },
+])("the clock of the machine goes $way by a day", ({ byMs }) => {
+  const jump = () => vi.setSystemTime(Date.now() + byMs);
+
+  test("and a restart comes when it was due, which is also what callers are told", async () => {
+    const { supervisor } = createSetup("exit-0", {
+      limits: { backoffBaseMs: 4_000 },
+      random: () => 0.5,
+    });
+    const admission = new Admission(supervisor);
+    supervisor.start();
+    await waitForStatus(supervisor, ({ nextTryAt }) => nextTryAt !== null);
+
+    jump();
+
+    const leftMs = (supervisor.status().nextTryAt ?? 0) - Date.now();
+    expect(leftMs).toBeGreaterThan(0);
+    expect(leftMs).toBeLessThanOrEqual(2_000);
+    expect(admission.unreadiness()?.retryAfterS).toBeLessThanOrEqual(4);
+    await waitForStatus(supervisor, ({ generation }) => generation === 2);
+  });
+
+  test("and a sidecar that works is not taken for silent or hung", async () => {
+    const { supervisor } = await startReady("normal");
+    jump();
+    await supervisor.run(createTask(), { signal: never() });
+    const { beatAgeMs, generation } = supervisor.status();
+    expect(generation).toBe(1);
+    expect(beatAgeMs).toBeLessThan(60_000);
+  });
+
+  test("and a request keeps its deadline", async () => {
+    const runner = new FakeRunner({ isHolding: true, credits: 1 });
+    const queue = new JobQueue({ runner, queueLimit: 9, refusal: () => null });
+    const sampling = { condScale: null, temperature: null, topK: null, topP: null };
+    const spec = { prompt: "a", seeds: [1, 2], sampling, deadlineInMs: 30_000 };
+    const { done } = queue.submit(spec, { onImage: () => undefined });
+
+    jump();
+    runner.finishNext();
+    await runner.untilStarted(2);
+
+    const leftMs = runner.started[1]?.deadlineInMs;
+    expect(leftMs).toBeLessThanOrEqual(30_000);
+    expect(leftMs).toBeGreaterThan(10_000);
+    runner.finishNext();
+    await expect(done).resolves.toBeUndefined();
+  });
+
+  test("and the breaker counts the failures of its window", () => {
+    const breaker = new Breaker({ failureLimit: 2, windowMs: HOUR_MS });
+    breaker.noteFailure();
+    jump();
+    breaker.noteFailure();
+    expect(breaker.status()).toMatchObject({ state: "open", recentFailures: 2 });
+  });
+
+  test("and a prompt is refused for as long as was said", () => {
+    const quarantine = new Quarantine({ durationMs: HOUR_MS });
+    quarantine.add("a");
+    jump();
+    expect(quarantine.refusal("a")?.message).toMatch(/another 3(600|5\d\d) s/);
+  });
+
+  test("and the server has not been up for longer or shorter", async () => {
+    const { supervisor } = createSetup("normal");
+    const queue = new JobQueue({ runner: supervisor, queueLimit: 9, refusal: () => null });
+    const report = () =>
+      buildHealth({
+        version: "0",
+        modelVersion: "Nano",
+        isStopping: false,
+        sidecar: supervisor.status(),
+        sidecars: [],
+        queue: queue.report(),
+        saving: null,
+        refusal: null,
+      }).uptimeSeconds;
+    const before = report();
+    jump();
+    expect(Math.abs(report() - before)).toBeLessThan(60);
+    await supervisor.stop({ drainMs: 0 });
+  });
+});

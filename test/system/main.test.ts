@@ -1,0 +1,207 @@
+import { readdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { ServerProcess, runServer, type Health } from "../support/server-process.js";
+
+let server: ServerProcess | null = null;
+afterEach(async () => {
+  await server?.dispose();
+  server = null;
+});
+
+async function start(sidecarArguments?: string, ...flags: string[]): Promise<ServerProcess> {
+  server = await ServerProcess.start(sidecarArguments, ...flags);
+  return server;
+}
+
+/** Starts a server whose sidecar holds each task until the test opens the gate, and one request. */
+async function startHeldRequest() {
+  const held = await start("--gate {folder}/gate");
+  await held.untilReady();
+  const answer = held.post({ text: "a red circle", num_images: 2, seed: 5 });
+  const { sidecar } = await held.untilHealth(({ queue }) => queue.runningImages === 2);
+  const openGate = () => writeFile(path.join(held.folder, "gate"), "");
+  return { held, answer, sidecar, openGate };
+}
+
+describe("starting", () => {
+  test("logs the lines of the specification and makes pictures", async () => {
+    const running = await start();
+    await running.untilReady();
+    const response = await running.post({ text: "a red circle", num_images: 3 });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ generatedImages: { length: 3 } });
+    // The answer may be here before the line.
+    await running.untilLogged("Created 3 images from text prompt [a red circle]");
+    expect(running.messages).toEqual(
+      expect.arrayContaining([
+        "--> Starting DALL-E Server",
+        "--> Model selected - DALL-E Custom",
+        "--> DALL-E Server is up and running!",
+      ]),
+    );
+  });
+
+  test("answers health while the model loads, and refuses pictures with the reason", async () => {
+    const running = await start("--mode load-hang");
+    const health = await running.health();
+    const refused = await running.post({ text: "a" });
+    expect(["starting", "loading"]).toContain(health.state);
+    expect(refused.status).toBe(503);
+    expect(await refused.json()).toMatchObject({ error: { code: "not_ready" } });
+  });
+
+  test("stays up and says why when the model can never be loaded", async () => {
+    const running = await start("--mode load-failed");
+    await running.untilHealth(({ state }) => state === "failed");
+    const ready = await fetch(`${running.url}/ready`);
+    expect(ready.status).toBe(503);
+    expect(await ready.json()).toMatchObject({ error: { code: "not_ready" } });
+  });
+});
+
+describe("a sidecar that is killed during a request", () => {
+  test("is not noticed by the client, then and afterwards", async () => {
+    const { held, answer, sidecar, openGate } = await startHeldRequest();
+    process.kill(sidecar.pid ?? 0, "SIGKILL");
+    await openGate();
+    const response = await answer;
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ seeds: [5, 6] });
+    expect((await held.health()).sidecar.generation).toBe(2);
+    expect((await held.post({ text: "next" })).status).toBe(200);
+  });
+});
+
+describe("--sidecar_transport tcp", () => {
+  test("serves over an encrypted port of this machine, and leaves nothing behind", async () => {
+    const running = await start("", "--sidecar_transport", "tcp", "--sidecars", "2");
+    await running.untilHealth(({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
+
+    const answer = await running.post({ text: "a", num_images: 6 });
+
+    expect(answer.status).toBe(200);
+    running.kill("SIGTERM");
+    expect(await running.exited).toBe(0);
+    expect(await readdir(running.folder)).toEqual(["python"]);
+  });
+});
+
+describe("SIGHUP", () => {
+  test("starts every sidecar anew while requests are served, and ends nothing", async () => {
+    const running = await start("", "--sidecars", "2");
+    await running.untilHealth(({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
+
+    running.kill("SIGHUP");
+
+    const isRenewed = ({ sidecars }: Health) =>
+      sidecars.every(({ generation, state }) => generation === 2 && state === "ready");
+    const over = new AbortController();
+    const renewed = running.untilHealth(isRenewed).finally(() => {
+      over.abort();
+    });
+    const statuses = new Set<number>();
+    while (!over.signal.aborted)
+      statuses.add((await running.post({ text: "a", num_images: 2 })).status);
+    await renewed;
+    expect([...statuses]).toEqual([200]);
+    running.kill("SIGTERM");
+    expect(await running.exited).toBe(0);
+    expect(await readdir(running.folder)).toEqual(["python"]);
+  });
+
+  test("tries at once what would have waited", async () => {
+    const running = await start("--mode exit-0", "--breaker_failures", "1");
+    const { reason } = await running.untilHealth(({ sidecar }) => sidecar.generation === 1);
+    expect(reason).not.toBeNull();
+    await running.untilHealth(({ sidecar }) => sidecar.breaker.state === "open");
+    const refused = await running.post({ text: "a" });
+    expect(refused.status).toBe(503);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(30);
+
+    running.kill("SIGHUP");
+
+    await running.untilHealth(({ sidecar }) => sidecar.generation === 2);
+  });
+});
+
+describe("a prompt that ends every sidecar that reads it", () => {
+  test("is answered with an error that says so, then refused, and harms no other", async () => {
+    const running = await start("--mode poison", "--sidecars", "2");
+    await running.untilReady();
+    const good = Array.from({ length: 5 }, () => running.post({ text: "good", num_images: 4 }));
+
+    const bad = await running.post({ text: "poison" });
+
+    expect(bad.status).toBe(500);
+    expect(bad.headers.get("x-should-retry")).toBe("false");
+    expect(await bad.json()).toMatchObject({ error: { code: "sidecar_crashed" } });
+    expect((await Promise.all(good)).map(({ status }) => status)).toEqual(Array(5).fill(200));
+    const again = await running.post({ text: "poison" });
+    expect(again.status).toBe(422);
+    expect(again.headers.get("x-should-retry")).toBe("false");
+    expect(await again.json()).toMatchObject({ error: { code: "prompt_quarantined" } });
+  });
+});
+
+describe("stopping", () => {
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "%s lets the running request finish, refuses new ones, and leaves nothing behind",
+    async (signal) => {
+      const { held, answer, openGate } = await startHeldRequest();
+      held.kill(signal);
+      await held.untilHealth(({ state }) => state === "stopping");
+      const refused = await held.post({ text: "too late" });
+      await openGate();
+      expect((await answer).status).toBe(200);
+      expect(refused.status).toBe(503);
+      expect(await refused.json()).toMatchObject({ error: { code: "shutting_down" } });
+      expect(await held.exited).toBe(0);
+      expect((await readdir(held.folder)).sort()).toEqual(["gate", "python"]);
+    },
+  );
+
+  test.each([
+    ["SIGTERM", 143],
+    ["SIGINT", 130],
+  ] as const)("a second %s ends it at once with code %i", async (signal, code) => {
+    const { held, answer } = await startHeldRequest();
+    answer.catch(() => undefined);
+    held.kill(signal);
+    await held.untilHealth(({ state }) => state === "stopping");
+    held.kill(signal);
+    expect(await held.exited).toBe(code);
+    expect(await readdir(held.folder)).toEqual(["python"]);
+  });
+
+  test("a model that still loads does not keep it", async () => {
+    const running = await start("--mode load-hang");
+    running.kill("SIGTERM");
+    expect(await running.exited).toBe(0);
+  });
+});
+
+describe("what cannot be started", () => {
+  test("a port in use is one sentence and exit code 1", async () => {
+    const { url, folder } = await start();
+    const port = new URL(url).port;
+    const second = await runServer("--port", port, "--host", "127.0.0.1", "--checkpoint", folder);
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain(`Port ${port} on 127.0.0.1 is already in use.`);
+    expect(second.stderr).not.toContain("    at ");
+  });
+
+  test("wrong settings are listed, with exit code 2 and no stack", async () => {
+    const { code, stderr } = await runServer("--prot", "1", "--img_format", "gif");
+    expect(code).toBe(2);
+    expect(stderr).toContain("did you mean --port?");
+    expect(stderr).toContain("one of JPEG, PNG, WEBP");
+    expect(stderr).not.toContain("    at ");
+  });
+
+  test.each(["--help", "--version"])("%s prints and ends with code 0", async (flag) => {
+    const { code, stdout, stderr } = await runServer(flag);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).not.toBe("");
+  });
+});

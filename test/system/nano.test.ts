@@ -1,0 +1,128 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
+import { matching } from "../support/matchers.js";
+import { isRunning } from "../support/processes.js";
+import { ServerProcess } from "../support/server-process.js";
+
+/** The whole path: a built server, the real sidecar, the embedded checkpoint. */
+
+const FIRST_COMPILE_LIMIT_MS = 300_000;
+const answerSchema = z.object({
+  generatedImages: z.array(z.base64()),
+  generatedImgsFormat: z.literal("JPEG"),
+});
+
+let cacheDir: string;
+let server: ServerProcess;
+
+beforeAll(async () => {
+  cacheDir = await mkdtemp(path.join(tmpdir(), "dalle-cache-"));
+  server = await startReady();
+}, FIRST_COMPILE_LIMIT_MS);
+
+afterAll(async () => {
+  await server.dispose();
+  await rm(cacheDir, { recursive: true });
+});
+
+async function startReady(...flags: string[]): Promise<ServerProcess> {
+  const started = await ServerProcess.startNano(cacheDir, ...flags);
+  await started.untilReady();
+  return started;
+}
+
+async function draw(from: ServerProcess, request: object): Promise<string[]> {
+  const response = await from.post(request);
+  expect(response.status).toBe(200);
+  return answerSchema.parse(await response.json()).generatedImages;
+}
+
+async function untilDrawing(drawing: ServerProcess) {
+  return drawing.untilHealth(({ queue }) => queue.runningImages > 0);
+}
+
+describe("pictures", () => {
+  test("three of one sentence are three different JPEGs of the same size", async () => {
+    const text = "a red circle on a blue background";
+    const images = await draw(server, { text, num_images: 3 });
+    expect(new Set(images).size).toBe(3);
+    for (const image of images) {
+      const { format, width, height } = await sharp(Buffer.from(image, "base64")).metadata();
+      expect({ format, width, height }).toEqual({ format: "jpeg", width: 128, height: 128 });
+    }
+  });
+
+  test("the same seed gives the same bytes, alone and beside others", async () => {
+    const request = { text: "a penguin", seed: 7 };
+    const [alone] = await draw(server, request);
+    const several = await draw(server, { ...request, num_images: 8 });
+    const others = draw(server, { text: "two yellow hearts", num_images: 6 });
+    const [beside] = await draw(server, request);
+    await others;
+    expect(several[0]).toBe(alone);
+    expect(beside).toBe(alone);
+    // Nano is sure of much: two seeds may well draw the same, eight do not.
+    expect(new Set(several).size).toBeGreaterThan(1);
+  });
+
+  test("100 in one request come back complete", async () => {
+    const images = await draw(server, { text: "a heart", num_images: 100, seed: 0 });
+    expect(images).toHaveLength(100);
+    // Nano knows few places and sizes: it repeats itself, but never draws one picture only.
+    expect(new Set(images).size).toBeGreaterThan(5);
+  });
+
+  test("a sentence it cannot know still gives a picture", async () => {
+    expect(await draw(server, { text: "quantum chromodynamics" })).toHaveLength(1);
+  });
+
+  test("health names the model, its size and the weights' hash", async () => {
+    expect(await server.health()).toMatchObject({
+      state: "ready",
+      model: "Nano",
+      sidecar: { imageSize: "128x128", checkpointHash: matching(/^[0-9a-f]{64}$/) },
+    });
+  });
+});
+
+describe("a sidecar that is killed", () => {
+  test("during a request costs neither this request nor the next", async () => {
+    const answer = draw(server, { text: "a red square", num_images: 40, seed: 0 });
+    const { sidecar } = await untilDrawing(server);
+    process.kill(sidecar.pid ?? 0, "SIGKILL");
+    expect(await answer).toHaveLength(40);
+    expect(await draw(server, { text: "a blue square" })).toHaveLength(1);
+    expect((await server.health()).sidecar.generation).toBe(sidecar.generation + 1);
+  });
+});
+
+describe("a server that ends", () => {
+  test("by SIGTERM answers the running request and leaves no file and no process", async () => {
+    const stopping = await startReady();
+    const answer = draw(stopping, { text: "a red square", num_images: 20 });
+    const { sidecar } = await untilDrawing(stopping);
+    stopping.kill("SIGTERM");
+    expect(await answer).toHaveLength(20);
+    expect(await stopping.exited).toBe(0);
+    expect(isRunning(sidecar.pid ?? 0)).toBe(false);
+    expect(await readdir(stopping.folder)).toEqual([]);
+    await stopping.dispose();
+  });
+
+  test("by SIGKILL takes its sidecar along", async () => {
+    const killed = await startReady();
+    const answer = killed.post({ text: "a red square", num_images: 20 }).catch(() => undefined);
+    const { sidecar } = await untilDrawing(killed);
+    killed.kill("SIGKILL");
+    await answer;
+    const expectDead = () => {
+      expect(isRunning(sidecar.pid ?? 0)).toBe(false);
+    };
+    await vi.waitFor(expectDead, { timeout: 2_000 });
+    await killed.dispose();
+  });
+});
