@@ -10,7 +10,7 @@ import { createHttpServer, type HttpServer } from "./http/server.js";
 import { createEncoder } from "./images/encode.js";
 import { ImageStore } from "./images/store.js";
 import { Admission } from "./jobs/admission.js";
-import { PictureGenerator } from "./jobs/image-service.js";
+import { ImageService } from "./jobs/image-service.js";
 import { buildHealth } from "./health/report.js";
 import { JobQueue } from "./jobs/queue.js";
 import { createLogger, type Logger } from "./log.js";
@@ -18,7 +18,6 @@ import { Metrics } from "./health/metrics.js";
 import { Quarantine } from "./jobs/quarantine.js";
 import { SidecarPool } from "./sidecar/pool.js";
 import { pullCheckpoints } from "./commands/pull.js";
-import type { SidecarStatus } from "./sidecar/status.js";
 import { Supervisor } from "./sidecar/supervisor.js";
 
 /** The folder of package.json: one above src/ and one above dist/. */
@@ -100,21 +99,22 @@ function buildParts(config: Config, log: Logger): Parts {
     }),
     deathLimit: config.deathLimit,
     queueLimit: config.queueLimit,
-    refusal: () => admission.refusal(),
-    observer: metrics,
-  });
-  const generator = new PictureGenerator({
-    broker: queue,
+    admission,
     encoder: createEncoder(),
+  });
+  queue.onEvent((event) => {
+    metrics.observeJob(event);
+  });
+  const imageService = new ImageService({
+    broker: queue,
     store,
     requestTimeoutMs: config.requestTimeoutMs,
     log,
-    observer: metrics,
   });
-  const unreadiness = () => admission.unreadiness() ?? queue.describeFull(1);
+  const unreadiness = () => admission.readyRefusal() ?? queue.refusal(1);
   const app = createApp({
     log,
-    generator,
+    imageService,
     format: IMAGE_FORMAT[config.imgFormat],
     models: new ModelCatalogue(config.modelVersion, startedAtMs),
     limits: () => pool.status().ready?.sampling.limits ?? LOOSE_LIMITS,
@@ -152,17 +152,12 @@ function createPool(config: Config, log: Logger): SidecarPool {
   return new SidecarPool(members);
 }
 
-/** Tells the log about the first READY, and ends waiting requests when no sidecar can come. */
-function followSidecar({ pool, admission, queue, log, config }: Parts, port: number): void {
-  let wasReady = false;
-  pool.onStatus((status: SidecarStatus) => {
-    if (status.state === "ready" && !wasReady) {
-      wasReady = true;
-      log.info({ host: config.host, port }, "--> DALL-E Server is up and running!");
-    }
-    const isHopeless = status.state === "failed" || status.breaker.failedTrials > 0;
-    const problem = isHopeless ? admission.refusal() : null;
-    if (problem !== null) queue.failAll(problem);
+/** Logs the first READY. */
+function followSidecar({ pool, log, config }: Parts, port: number): void {
+  const remove = pool.onStatus(() => {
+    if (pool.status().state !== "ready") return;
+    remove();
+    log.info({ host: config.host, port }, "--> DALL-E Server is up and running!");
   });
 }
 

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { WorkObserver } from "../jobs/broker.js";
+import type { JobEvent } from "../jobs/events.js";
 import type { HealthReport } from "./report.js";
 import { HEALTH_METRICS, type HealthMetric } from "./report-metrics.js";
 
@@ -10,14 +10,14 @@ const BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 900, 360
  * What is measured, as text for Prometheus. States and counts are read from the health report at
  * the moment of a scrape; only what has no place there (durations, requests by route) is kept here.
  */
-export class Metrics implements WorkObserver {
+export class Metrics {
   readonly #registry = new Registry();
   readonly #setters: readonly ((health: HealthReport) => void)[];
   readonly #requests: Counter;
   readonly #requestSeconds: Histogram;
   readonly #waitSeconds: Histogram;
   readonly #imageSeconds: Histogram;
-  readonly #redraws: Counter;
+  readonly #imageTokens: Counter;
 
   constructor() {
     const registers = [this.#registry];
@@ -44,9 +44,9 @@ export class Metrics implements WorkObserver {
       "dalle_image_duration_seconds",
       "From the start of the decoding of an image to its pixels.",
     );
-    this.#redraws = new Counter({
-      name: "dalle_images_redrawn_total",
-      help: "Images that were drawn again because they equalled another of their request.",
+    this.#imageTokens = new Counter({
+      name: "dalle_image_tokens_total",
+      help: "Image tokens that were decoded, counted after each chunk.",
       registers,
     });
   }
@@ -68,16 +68,11 @@ export class Metrics implements WorkObserver {
     this.#requestSeconds.observe({ route }, seconds);
   }
 
-  observeWait(seconds: number): void {
-    this.#waitSeconds.observe(seconds);
-  }
-
-  observeImage(seconds: number): void {
-    this.#imageSeconds.observe(seconds);
-  }
-
-  observeRedraws(imageCount: number): void {
-    this.#redraws.inc(imageCount);
+  /** Counts what jobs report; a {@link JobEvent} for each step of each of them. */
+  observeJob(event: JobEvent): void {
+    if (event.type === "started") this.#waitSeconds.observe(event.waitedS);
+    else if (event.type === "progress") this.#imageTokens.inc(event.newTokens);
+    else if (event.type === "image") this.#imageSeconds.observe(event.image.seconds);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { AppError } from "../errors.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import type { QueueReport } from "../jobs/broker.js";
-import { tellReason } from "../sidecar/public-reason.js";
+import { toPublicReason } from "../sidecar/failure.js";
 
 /** Everything a health report is made of. */
 export interface HealthSources {
@@ -40,25 +40,8 @@ export interface HealthReport {
   readonly saving: HealthSources["saving"];
 }
 
-/** What may be told to everybody of a {@link SidecarStatus}: no folders, no log lines. */
-export type SidecarHealth = Pick<
-  SidecarStatus,
-  | "index"
-  | "state"
-  | "generation"
-  | "pid"
-  | "restarts"
-  | "restartReasons"
-  | "failures"
-  | "breaker"
-  | "phase"
-  | "running"
-  | "beatAgeMs"
-  | "stepAgeMs"
-  | "rssBytes"
-  | "droppedFrames"
-  | "refusedConnections"
-> & {
+/** The public part of a {@link SidecarStatus}: no folders, no log lines. */
+export type SidecarHealth = Omit<SidecarStatus, "since" | "lastFailure" | "nextTryAt" | "ready"> & {
   readonly since: string;
   readonly lastFailure: {
     readonly code: string;
@@ -84,34 +67,32 @@ export function buildHealth(sources: HealthSources): HealthReport {
     version: sources.version,
     // Not the difference of two times of day: the clock of the machine may be set meanwhile.
     uptimeSeconds: Math.floor(process.uptime()),
-    sidecar: describeSidecar(sidecar),
-    sidecars: sources.sidecars.map(describeSidecar),
+    sidecar: toSidecarHealth(sidecar),
+    sidecars: sources.sidecars.map(toSidecarHealth),
     queue,
     saving: sources.saving,
   };
 }
 
-function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
-  const { ready } = sidecar;
+function toSidecarHealth({
+  since,
+  lastFailure,
+  nextTryAt,
+  ready,
+  ...rest
+}: SidecarStatus): SidecarHealth {
   return {
-    index: sidecar.index,
-    state: sidecar.state,
-    since: new Date(sidecar.since).toISOString(),
-    generation: sidecar.generation,
-    pid: sidecar.pid,
-    restarts: sidecar.restarts,
-    restartReasons: sidecar.restartReasons,
-    failures: sidecar.failures,
-    breaker: sidecar.breaker,
-    droppedFrames: sidecar.droppedFrames,
-    refusedConnections: sidecar.refusedConnections,
-    phase: sidecar.phase,
-    running: sidecar.running,
-    beatAgeMs: sidecar.beatAgeMs,
-    stepAgeMs: sidecar.stepAgeMs,
-    rssBytes: sidecar.rssBytes,
-    lastFailure: describeLastFailure(sidecar),
-    nextTryAt: sidecar.nextTryAt === null ? null : new Date(sidecar.nextTryAt).toISOString(),
+    ...rest,
+    since: toIsoTime(since),
+    lastFailure:
+      lastFailure === null
+        ? null
+        : {
+            code: lastFailure.code,
+            reason: toPublicReason(lastFailure.reason),
+            at: toIsoTime(lastFailure.at),
+          },
+    nextTryAt: nextTryAt === null ? null : toIsoTime(nextTryAt),
     device: ready?.device ?? null,
     precision: ready?.precision ?? null,
     slots: ready?.slots ?? null,
@@ -120,8 +101,6 @@ function describeSidecar(sidecar: SidecarStatus): SidecarHealth {
   };
 }
 
-function describeLastFailure({ lastFailure }: SidecarStatus): SidecarHealth["lastFailure"] {
-  if (lastFailure === null) return null;
-  const at = new Date(lastFailure.at).toISOString();
-  return { code: lastFailure.code, reason: tellReason(lastFailure.reason), at };
+function toIsoTime(epochMs: number): string {
+  return new Date(epochMs).toISOString();
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { AppError } from "../errors.js";
 import { neutralizeText } from "../log.js";
-import type { SamplingSettings } from "../jobs/broker.js";
+import type { JobSpec } from "../jobs/broker.js";
 import type { JsonObject } from "./body.js";
 
 export const MAX_PROMPT_CHARACTERS = 4_000;
@@ -84,7 +84,7 @@ export function memoizeSchema<Schema>(
 
 type SamplingValues = z.output<z.ZodObject<SamplingFields>>;
 
-export function toSamplingSettings(values: SamplingValues): SamplingSettings {
+export function toSamplingSettings(values: SamplingValues): JobSpec["sampling"] {
   return {
     condScale: values.cond_scale ?? values.guidance_scale ?? values.cfg_scale ?? null,
     temperature: values.temperature ?? null,

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import sharp, { type Sharp } from "sharp";
 import { limitConcurrency } from "./concurrency.js";
@@ -25,6 +26,8 @@ export interface EncodedImage {
   readonly bytes: Buffer;
   readonly width: number;
   readonly height: number;
+  /** SHA-256 of the raw RGB bytes, hexadecimal: equal for equal pixels, whatever the format. */
+  readonly pixelDigest: string;
 }
 
 export interface Encoder {
@@ -51,7 +54,7 @@ export async function encodeImage(image: RawImage, options: EncodeOptions): Prom
   }
   const source = sharp(rgb, { raw: { width, height, channels: 3 } });
   const bytes = await applyFormat(source, options).toBuffer();
-  return { bytes, width, height };
+  return { bytes, width, height, pixelDigest: createHash("sha256").update(rgb).digest("hex") };
 }
 
 function applyFormat(source: Sharp, { format, quality }: EncodeOptions): Sharp {

@@ -1,18 +1,17 @@
 import { AppError } from "../errors.js";
 import type { SidecarStatus } from "../sidecar/status.js";
-import { tellReason } from "../sidecar/public-reason.js";
+import { toPublicReason } from "../sidecar/failure.js";
 
-/** A restart that is further away is not worth waiting for in the queue, unless told otherwise. */
-const DEFAULT_PATIENCE_MS = 60_000;
 const MAX_RETRY_AFTER_S = 60;
-/** How soon to come back while the model loads, when nobody knows how long that takes. */
+/** How soon to come back while the model loads, which takes an unknown time. */
 const LOADING_RETRY_AFTER_S = 5;
 const RESTART_RETRY_AFTER_S = 2;
 
-/** What is asked of the supervisor here. */
+/** What admission needs of the sidecars. */
 export interface SidecarView {
   status(): SidecarStatus;
-  onStatus(listener: (status: SidecarStatus) => void): () => void;
+  /** Calls `listener` after each change of the status; returns what removes it. */
+  onStatus(listener: () => void): () => void;
 }
 
 /**
@@ -27,12 +26,13 @@ export class Admission {
   #wasReady: boolean;
   #isStopping = false;
 
-  constructor(sidecar: SidecarView, patienceMs: number = DEFAULT_PATIENCE_MS) {
+  /** @param patienceMs - a restart that is further away is not worth waiting for in the queue. */
+  constructor(sidecar: SidecarView, patienceMs: number) {
     this.#sidecar = sidecar;
     this.#patienceMs = patienceMs;
     this.#wasReady = sidecar.status().state === "ready";
-    sidecar.onStatus((status) => {
-      if (status.state === "ready") this.#wasReady = true;
+    sidecar.onStatus(() => {
+      if (sidecar.status().state === "ready") this.#wasReady = true;
     });
   }
 
@@ -45,20 +45,29 @@ export class Admission {
     this.#isStopping = true;
   }
 
+  /** Calls `listener` when waiting for a sidecar has no prospect: none will come, or restarts keep failing. */
+  onHopeless(listener: (refusal: AppError) => void): void {
+    this.#sidecar.onStatus(() => {
+      const { state, breaker } = this.#sidecar.status();
+      const refusal = state === "failed" || breaker.failedTrials > 0 ? this.refusal() : null;
+      if (refusal !== null) listener(refusal);
+    });
+  }
+
   /** Why new work is refused, or null when it is taken. */
   refusal(): AppError | null {
-    const problem = this.unreadiness();
+    const problem = this.readyRefusal();
     if (problem === null || !this.#wasReady || this.#isStopping) return problem;
     const status = this.#sidecar.status();
     if (status.breaker.state !== "closed") return problem;
-    // A restart that was asked for drains first.
+    // A requested restart drains first.
     if (["starting", "loading", "draining"].includes(status.state)) return null;
     const waitMs = (status.nextTryAt ?? 0) - Date.now();
     return status.state === "backing_off" && waitMs <= this.#patienceMs ? null : problem;
   }
 
   /** Why a task would not run at once, or null when the sidecar is ready. */
-  unreadiness(): AppError | null {
+  readyRefusal(): AppError | null {
     if (this.#isStopping) return new AppError("shutting_down", "The server is stopping.");
     const status = this.#sidecar.status();
     return status.state === "ready" ? null : describeNotReady(status);
@@ -68,7 +77,7 @@ export class Admission {
 function describeNotReady(status: SidecarStatus): AppError {
   switch (status.state) {
     case "draining":
-      return new AppError("not_ready", "The sidecar is about to be started anew.", {
+      return new AppError("not_ready", "The sidecar is restarting.", {
         retryAfterS: LOADING_RETRY_AFTER_S,
       });
     case "failed":
@@ -100,9 +109,9 @@ function describePhase({ phase }: SidecarStatus): string {
 
 function describeFailure(status: SidecarStatus, howOften = ""): string {
   if (status.state !== "failed" && status.state !== "backing_off") return "the sidecar is stopping";
-  // There is no next try that could end otherwise: whoever asks is told what has to be put right.
+  // A next try would end the same way: the caller learns what has to be put right.
   if (status.state === "failed" && status.lastFailure !== null) {
-    return tellReason(status.lastFailure.reason);
+    return toPublicReason(status.lastFailure.reason);
   }
   return status.lastFailure === null
     ? "the sidecar stopped"

@@ -1,30 +1,26 @@
-import type { SamplingSettings, TaskImage } from "../sidecar/task.js";
-
-export type { SamplingSettings };
+import type { EncodeOptions } from "../images/encode.js";
+import type { SamplingSettings } from "../sidecar/task.js";
+import type { JobListener } from "./events.js";
 
 /** What a request becomes: one prompt, one seed for each image, and the time it may take. */
 export interface JobSpec {
+  /** Well-formed Unicode. */
   readonly prompt: string;
   /** One seed (0..2^32-1) for each wanted image, in order. */
   readonly seeds: readonly number[];
   readonly sampling: SamplingSettings;
+  readonly output: EncodeOptions;
   /** Time from now until the last image must be there. */
   readonly deadlineInMs: number;
 }
 
-export interface SubmitOptions {
-  /** Cancels the job when it aborts. */
-  readonly signal?: AbortSignal;
-  /** Called once for each image, in the order in which they are finished. */
-  readonly onImage: (image: TaskImage, index: number) => void;
-}
-
 export interface JobHandle {
   readonly id: string;
-  /** Resolves after the last `onImage`; rejects with an AppError and then calls `onImage` no more. */
-  readonly done: Promise<void>;
+  /** Ends the job with `cancelled`. Has no effect on a job that has ended. */
+  cancel(): void;
 }
 
+/** The counts of the queue, as `/health_check` shows them. */
 export interface QueueReport {
   readonly limit: number;
   readonly openJobs: number;
@@ -32,7 +28,7 @@ export interface QueueReport {
   readonly runningImages: number;
   readonly finishedImages: number;
   readonly retriedImages: number;
-  /** Images whose making ended the sidecar too often. */
+  /** Images that ended the sidecar too often. */
   readonly poisonousImages: number;
   /** Prompts that are refused for a time because of that. */
   readonly quarantinedPrompts: number;
@@ -42,26 +38,16 @@ export interface QueueReport {
   readonly rejectedJobs: number;
 }
 
-/** Is told how long things took; every time is in seconds. */
-export interface WorkObserver {
-  /** An image left the queue for the first time, after so long. */
-  observeWait(seconds: number): void;
-  /** An image was made; from the start of its decoding to its pixels. */
-  observeImage(seconds: number): void;
-  /** So many images are drawn again, because they equalled others. */
-  observeRedraws(imageCount: number): void;
-}
-
-/** For those who want to know nothing. */
-export const NO_OBSERVER: WorkObserver = {
-  observeWait: () => undefined,
-  observeImage: () => undefined,
-  observeRedraws: () => undefined,
-};
-
-/** The port between those who want pictures and whatever gets them made. */
+/** The port between the requests and whatever makes their images; it carries encoded images. */
 export interface Broker {
-  /** Takes a job, or throws an AppError at once: `queue_full`, `not_ready`, `shutting_down`. */
-  submit(spec: JobSpec, options: SubmitOptions): JobHandle;
+  /**
+   * Takes a job and calls `listener` with its events.
+   *
+   * @throws AppError when the job is not taken: `queue_full`, `not_ready`, `prompt_quarantined`,
+   *   `shutting_down`.
+   */
+  submit(spec: JobSpec, listener: JobListener): JobHandle;
+  /** Calls `listener` with the events of every job; returns what removes it. */
+  onEvent(listener: JobListener): () => void;
   report(): QueueReport;
 }

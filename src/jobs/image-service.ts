@@ -1,121 +1,85 @@
-import { describeError } from "../errors.js";
-import type { EncodedImage, Encoder, ImageFormat } from "../images/encode.js";
+import { AppError, describeError } from "../errors.js";
 import type { ImageStore } from "../images/store.js";
 import { neutralizeText, type Logger } from "../log.js";
-import type { SamplingSettings, TaskImage } from "../sidecar/task.js";
-import { NO_OBSERVER, type Broker, type JobHandle, type JobSpec } from "./broker.js";
-import type { SubmitOptions, WorkObserver } from "./broker.js";
-import { DistinctJob } from "./distinct.js";
-import { createSeeds } from "./seeds.js";
+import type { Broker, JobHandle, JobSpec } from "./broker.js";
+import type { JobEvent, JobImage } from "./events.js";
 
-export interface GenerateRequest {
-  readonly prompt: string;
-  readonly imageCount: number;
-  /**
-   * Seed of the first image; image i has seed + i, modulo 2^32. Null leaves the seeds to the server,
-   * which then also sees to it that the images differ.
-   */
-  readonly seed: number | null;
-  readonly sampling: SamplingSettings;
-  readonly format: ImageFormat;
-  /** 1..100 for JPEG and WEBP; null is the default of the encoder. */
-  readonly quality: number | null;
-}
+/** A job but for its deadline, which the server sets. */
+export type ImageRequest = Omit<JobSpec, "deadlineInMs">;
 
-export interface GeneratedImage extends EncodedImage {
-  readonly seed: number;
-}
-
-export interface Generated {
+export interface ImageAnswer {
   readonly jobId: string;
-  readonly images: readonly GeneratedImage[];
+  /** In the order of the seeds of the request. */
+  readonly images: readonly JobImage[];
   /** Live tokens of the prompt, counted once however many images it has. */
   readonly textTokens: number;
-  /**
-   * Tokens of these images. What was drawn and given up for a different picture is not counted: the
-   * caller asked for so many images, and equal requests shall show equal usage.
-   */
   readonly imageTokens: number;
 }
 
-/** What the HTTP layer sees of everything below it. */
-export interface Generator {
-  /**
-   * Makes the pictures of one request.
-   *
-   * @param signal - aborts when the caller has left.
-   * @throws AppError with any code of the table that is answered over HTTP, or `cancelled`.
-   */
-  generate(request: GenerateRequest, signal: AbortSignal): Promise<Generated>;
-}
-
-export interface PictureGeneratorOptions {
+export interface ImageServiceOptions {
   readonly broker: Broker;
-  readonly encoder: Encoder;
   /** Null when saving to disk is off. */
   readonly store: ImageStore | null;
   readonly requestTimeoutMs: number;
   readonly log: Logger;
-  readonly observer?: WorkObserver;
 }
 
-/** Turns requests into jobs, and finished tasks into encoded (and saved) images. */
-export class PictureGenerator implements Generator {
-  readonly #options: PictureGeneratorOptions;
+/** Answers a request with all of its images at once, and saves them. */
+export class ImageService {
+  readonly #options: ImageServiceOptions;
 
-  constructor(options: PictureGeneratorOptions) {
+  constructor(options: ImageServiceOptions) {
     this.#options = options;
   }
 
-  async generate(request: GenerateRequest, signal: AbortSignal): Promise<Generated> {
-    const { store, requestTimeoutMs, log } = this.#options;
-    const { prompt, sampling } = request;
-    const encodings: Promise<GeneratedImage>[] = [];
-    const tokens = { text: 0, image: 0 };
-    const onImage = (image: TaskImage, index: number) => {
-      tokens.text = image.textTokens;
-      tokens.image += image.imageTokens;
-      encodings[index] = this.#encode(image, request);
-    };
-    const seeds = createSeeds(request.seed, request.imageCount);
-    const spec = { prompt, seeds, sampling, deadlineInMs: requestTimeoutMs };
-    // Images that are saved are still wanted when nobody waits for the answer any more.
-    const job = this.#submit(request, spec, store === null ? { signal, onImage } : { onImage });
-    await job.done;
-    const images = await Promise.all(encodings);
-    const shown = neutralizeText(prompt);
-    log.info({ jobId: job.id }, `Created ${images.length} images from text prompt [${shown}]`);
-    if (store !== null) await this.#save(store, request, images);
-    return { jobId: job.id, images, textTokens: tokens.text, imageTokens: tokens.image };
-  }
-
   /**
-   * A seed of the caller is a promise: image i is what seed + i gives, equal to another or not. With
-   * one candidate for each token no seed gives another picture.
+   * Makes the images of one request.
+   *
+   * @param signal - aborts when the caller has left.
+   * @throws AppError with any code that is answered over HTTP, or `cancelled`.
    */
-  #submit({ seed, sampling }: GenerateRequest, spec: JobSpec, options: SubmitOptions): JobHandle {
-    const { broker, log, observer = NO_OBSERVER } = this.#options;
-    const canDiffer = seed === null && spec.seeds.length > 1 && sampling.topK !== 1;
-    if (!canDiffer) return broker.submit(spec, options);
-    return new DistinctJob({ broker, log, observer }, spec, options);
+  async generate(request: ImageRequest, signal: AbortSignal): Promise<ImageAnswer> {
+    const { store, log } = this.#options;
+    const { id, images } = await this.#waitForImages(request, signal);
+    const shown = neutralizeText(request.prompt);
+    log.info({ jobId: id }, `Created ${images.length} images from text prompt [${shown}]`);
+    if (store !== null) await this.#save(store, request, images);
+    const imageTokens = images.reduce((sum, image) => sum + image.imageTokens, 0);
+    return { jobId: id, images, textTokens: images[0]?.textTokens ?? 0, imageTokens };
   }
 
-  async #encode(image: TaskImage, request: GenerateRequest): Promise<GeneratedImage> {
-    const { format, quality } = request;
-    return {
-      ...(await this.#options.encoder.encode(image, { format, quality })),
-      seed: image.seed,
-    };
+  #waitForImages(
+    request: ImageRequest,
+    signal: AbortSignal,
+  ): Promise<{ id: string; images: readonly JobImage[] }> {
+    const { broker, store, requestTimeoutMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) throw new AppError("cancelled", "The caller went away.");
+      const images: JobImage[] = [];
+      const onEvent = (event: JobEvent) => {
+        if (event.type === "image") images[event.index] = event.image;
+        else if (event.type === "completed") resolve({ id: job.id, images });
+        else if (event.type === "failed") reject(event.error);
+      };
+      const spec = { ...request, deadlineInMs: requestTimeoutMs };
+      const job: JobHandle = broker.submit(spec, onEvent);
+      // Images that are saved are still wanted after the caller has left.
+      if (store !== null) return;
+      signal.addEventListener("abort", () => {
+        job.cancel();
+      });
+    });
   }
 
   /** A full or read-only disk costs the copies on it, never the answer. */
   async #save(
     store: ImageStore,
-    { prompt, format }: GenerateRequest,
-    images: readonly GeneratedImage[],
+    { prompt, output }: ImageRequest,
+    images: readonly JobImage[],
   ): Promise<void> {
     try {
-      await store.save({ prompt, format, images: images.map(({ bytes }) => bytes) });
+      const bytes = images.map((image) => image.bytes);
+      await store.save({ prompt, format: output.format, images: bytes });
     } catch (error) {
       this.#options.log.error(
         { err: error },

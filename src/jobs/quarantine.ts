@@ -1,39 +1,28 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../errors.js";
 
-const DEFAULT_PROMPT_LIMIT = 1_000;
-
 export interface QuarantineOptions {
   /** How long a prompt is refused; 0 refuses none. */
   readonly durationMs: number;
-  /** The oldest are forgotten beyond this, so that nobody can fill the memory with prompts. */
-  readonly promptLimit?: number;
+  /** The oldest are forgotten beyond this, so that prompts cannot fill the memory. */
+  readonly promptLimit: number;
   /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number;
 }
 
 /** Remembers, as hashes, the prompts that ended the sidecar, and refuses them for a time. */
 export class Quarantine {
-  readonly #durationMs: number;
-  readonly #promptLimit: number;
-  readonly #now: () => number;
+  readonly #options: QuarantineOptions;
   readonly #endsAtMs = new Map<string, number>();
 
   constructor(options: QuarantineOptions) {
-    const {
-      durationMs,
-      promptLimit = DEFAULT_PROMPT_LIMIT,
-      now = () => performance.now(),
-    } = options;
-    this.#durationMs = durationMs;
-    this.#promptLimit = promptLimit;
-    this.#now = now;
+    this.#options = options;
   }
 
   /** How many prompts are refused now. */
   get size(): number {
     for (const [key, endsAtMs] of this.#endsAtMs) {
-      if (endsAtMs <= this.#now()) this.#endsAtMs.delete(key);
+      if (endsAtMs <= this.#nowMs) this.#endsAtMs.delete(key);
     }
     return this.#endsAtMs.size;
   }
@@ -41,18 +30,22 @@ export class Quarantine {
   add(prompt: string): void {
     const key = hashPrompt(prompt);
     this.#endsAtMs.delete(key);
-    this.#endsAtMs.set(key, this.#now() + this.#durationMs);
+    this.#endsAtMs.set(key, this.#nowMs + this.#options.durationMs);
     const [oldest] = this.#endsAtMs.keys();
-    if (this.#endsAtMs.size > this.#promptLimit && oldest !== undefined)
+    if (this.#endsAtMs.size > this.#options.promptLimit && oldest !== undefined)
       this.#endsAtMs.delete(oldest);
   }
 
   /** Why the prompt is refused, or null when it is not. */
   refusal(prompt: string): AppError | null {
-    const leftMs = (this.#endsAtMs.get(hashPrompt(prompt)) ?? 0) - this.#now();
+    const leftMs = (this.#endsAtMs.get(hashPrompt(prompt)) ?? 0) - this.#nowMs;
     if (leftMs <= 0) return null;
     const message = `This prompt ended the sidecar more than once; it is refused for another ${Math.ceil(leftMs / 1000)} s.`;
     return new AppError("prompt_quarantined", message);
+  }
+
+  get #nowMs(): number {
+    return this.#options.now?.() ?? performance.now();
   }
 }
 

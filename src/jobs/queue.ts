@@ -1,30 +1,32 @@
 import { AppError, hasCode } from "../errors.js";
-import type { TaskRunner } from "../sidecar/task.js";
-import { NO_OBSERVER, type Broker, type JobHandle, type JobSpec } from "./broker.js";
-import type { QueueReport, SubmitOptions, WorkObserver } from "./broker.js";
-import { Job, type TakenTask } from "./job.js";
-import { Pace } from "./wait-estimate.js";
-import { Quarantine } from "./quarantine.js";
-
-/** A task that the sidecar died with so often is the reason, unless told otherwise. */
-const DEFAULT_DEATH_LIMIT = 2;
+import type { Encoder } from "../images/encode.js";
+import { Listeners } from "../sidecar/listeners.js";
+import type { Seat, SeatKind, TaskRunner } from "../sidecar/task.js";
+import type { Admission } from "./admission.js";
+import type { Broker, JobHandle, JobSpec, QueueReport } from "./broker.js";
+import type { JobEvent, JobImage, JobListener } from "./events.js";
+import { Job } from "./job.js";
+import type { Quarantine } from "./quarantine.js";
+import { Schedule } from "./schedule.js";
+import type { JobTask, TaskState } from "./task.js";
+import { WaitEstimate } from "./wait-estimate.js";
 
 export interface JobQueueOptions {
   readonly runner: TaskRunner;
-  /** How many images may wait for a free credit. */
+  readonly encoder: Encoder;
+  readonly admission: Admission;
+  /** Where the prompts of tasks go that end the sidecar. */
+  readonly quarantine: Quarantine;
+  /** How many images may wait for a seat. */
   readonly queueLimit: number;
-  /** Why no new work is taken now, or null when it is. */
-  readonly refusal: () => AppError | null;
+  /** How many sidecars a task may end before its job fails. */
+  readonly deathLimit: number;
   /** Images that are made but not saved yet: they take room as well, for a slow disk must not fill the memory. */
-  readonly unsavedCount?: () => number;
-  /** Where the prompts of tasks go that end the sidecar; none is refused unless given. */
-  readonly quarantine?: Quarantine;
-  readonly deathLimit?: number;
-  readonly observer?: WorkObserver;
+  readonly unsavedCount: () => number;
 }
 
 /**
- * The bounded queue between requests and the sidecar.
+ * The bounded queue between requests and sidecars: the broker of one machine.
  *
  * Jobs take turns: each gives one task, then goes to the end of the line, so a request for one image
  * never waits for all of a request for a hundred. A task whose sidecar died is a suspect: it runs once
@@ -33,83 +35,77 @@ export interface JobQueueOptions {
  * A task that fails for another reason fails its job.
  */
 export class JobQueue implements Broker {
-  readonly #runner: TaskRunner;
-  readonly #limit: number;
-  readonly #refusal: () => AppError | null;
-  readonly #unsavedCount: () => number;
-  readonly #quarantine: Quarantine;
-  readonly #deathLimit: number;
-  readonly #observer: WorkObserver;
+  readonly #options: JobQueueOptions;
+  readonly #listeners = new Listeners<JobEvent>();
+  readonly #idleListeners = new Listeners();
   readonly #open = new Set<Job>();
-  /** Open jobs with waiting tasks; the first gives the next task. */
-  readonly #line: Job[] = [];
-  /** Open jobs with suspects. */
-  readonly #suspectLine: Job[] = [];
-  readonly #pace = new Pace();
+  readonly #schedule = new Schedule();
+  readonly #waitEstimate = new WaitEstimate();
   readonly #counts = {
-    finished: 0,
-    retried: 0,
-    poisonous: 0,
-    completed: 0,
-    failed: 0,
-    cancelled: 0,
-    rejected: 0,
+    finishedImages: 0,
+    retriedImages: 0,
+    poisonousImages: 0,
+    completedJobs: 0,
+    failedJobs: 0,
+    cancelledJobs: 0,
+    rejectedJobs: 0,
   };
-  #onIdle: (() => void)[] = [];
 
   constructor(options: JobQueueOptions) {
-    this.#runner = options.runner;
-    this.#limit = options.queueLimit;
-    this.#refusal = options.refusal;
-    this.#unsavedCount = options.unsavedCount ?? (() => 0);
-    this.#quarantine = options.quarantine ?? new Quarantine({ durationMs: 0 });
-    this.#deathLimit = options.deathLimit ?? DEFAULT_DEATH_LIMIT;
-    this.#observer = options.observer ?? NO_OBSERVER;
-    this.#runner.onCredit(() => {
+    this.#options = options;
+    options.runner.onSeat(() => {
       this.#pump();
+    });
+    options.admission.onHopeless((error) => {
+      this.failAll(error);
     });
   }
 
-  submit(spec: JobSpec, options: SubmitOptions): JobHandle {
-    this.#admit(spec);
-    if (options.signal?.aborted === true) throw new AppError("cancelled", "The caller went away.");
-    const job = new Job(spec, options, (settled, error) => {
-      this.#forget(settled, error);
+  submit(spec: JobSpec, listener: JobListener): JobHandle {
+    const refusal = this.#refuse(spec);
+    if (refusal !== null) {
+      this.#counts.rejectedJobs += 1;
+      throw refusal;
+    }
+    const job: Job = new Job(spec, (event) => {
+      if (event.type === "image") this.#counts.finishedImages += 1;
+      else if (event.type === "completed") this.#remove(job, null);
+      else if (event.type === "failed") this.#remove(job, event.error);
+      listener(event);
+      this.#listeners.notify(event);
     });
     this.#open.add(job);
-    this.#line.push(job);
+    this.#schedule.add(job);
     this.#pump();
     return job;
   }
 
+  onEvent(listener: JobListener): () => void {
+    return this.#listeners.add(listener);
+  }
+
   report(): QueueReport {
-    const jobs = [...this.#open];
     return {
-      limit: this.#limit,
-      openJobs: jobs.length,
-      waitingImages: jobs.reduce((sum, job) => sum + job.waitingCount, 0),
-      runningImages: jobs.reduce((sum, job) => sum + job.runningCount, 0),
-      finishedImages: this.#counts.finished,
-      retriedImages: this.#counts.retried,
-      poisonousImages: this.#counts.poisonous,
-      quarantinedPrompts: this.#quarantine.size,
-      completedJobs: this.#counts.completed,
-      failedJobs: this.#counts.failed,
-      cancelledJobs: this.#counts.cancelled,
-      rejectedJobs: this.#counts.rejected,
+      limit: this.#options.queueLimit,
+      openJobs: this.#open.size,
+      waitingImages: this.#countTasks("waiting", "suspect"),
+      runningImages: this.#countTasks("running"),
+      quarantinedPrompts: this.#options.quarantine.size,
+      ...this.#counts,
     };
   }
 
-  /** Why a request for `imageCount` images would get 429 now, or null when there is room. */
-  describeFull(imageCount: number): AppError | null {
-    const { waitingImages, runningImages } = this.report();
-    const heldImages = waitingImages + this.#unsavedCount();
-    const overCount = heldImages + imageCount - this.#limit;
-    if (heldImages + runningImages === 0 || overCount <= 0) return null;
+  /** Why a request for `imageCount` images would not fit now, or null when there is room. */
+  refusal(imageCount: number): AppError | null {
+    const { queueLimit, unsavedCount } = this.#options;
+    const heldCount = this.#countTasks("waiting", "suspect") + unsavedCount();
+    const runningCount = this.#countTasks("running");
+    const overCount = heldCount + imageCount - queueLimit;
+    if (heldCount + runningCount === 0 || overCount <= 0) return null;
     return new AppError(
       "queue_full",
-      `The queue is full: ${heldImages} images wait and at most ${this.#limit} may, so ${imageCount} more do not fit now.`,
-      { retryAfterS: this.#pace.estimateS(Math.min(overCount, heldImages + runningImages)) },
+      `The queue is full: ${heldCount} images wait and at most ${queueLimit} may, so ${imageCount} more do not fit now.`,
+      { retryAfterS: this.#waitEstimate.seconds(Math.min(overCount, heldCount + runningCount)) },
     );
   }
 
@@ -121,120 +117,113 @@ export class JobQueue implements Broker {
   /** Waits until every open job has ended; those that have not after `timeoutMs` are failed. */
   async drain(timeoutMs: number): Promise<void> {
     if (this.#open.size === 0) return;
-    const idle = new Promise<void>((resolve) => this.#onIdle.push(resolve));
     const timer = setTimeout(() => {
       this.failAll(
         new AppError("shutting_down", "The server stopped before the images were made."),
       );
     }, timeoutMs);
-    await idle;
+    await new Promise<void>((resolve) => this.#idleListeners.add(resolve));
     clearTimeout(timer);
   }
 
-  #admit({ prompt, seeds }: JobSpec): void {
-    const refusal =
-      this.#refusal() ?? this.#quarantine.refusal(prompt) ?? this.describeFull(seeds.length);
-    if (refusal === null) return;
-    this.#counts.rejected += 1;
-    throw refusal;
+  #refuse({ prompt, seeds }: JobSpec): AppError | null {
+    const { admission, quarantine } = this.#options;
+    return admission.refusal() ?? quarantine.refusal(prompt) ?? this.refusal(seeds.length);
   }
 
-  /** Starts waiting tasks while the runner has credits, suspects first. */
+  #countTasks(...states: readonly TaskState[]): number {
+    let count = 0;
+    for (const { tasks } of this.#open)
+      for (const { state } of tasks) if (states.includes(state)) count += 1;
+    return count;
+  }
+
+  /** Starts waiting tasks while there are seats, suspects first. */
   #pump(): void {
-    this.#pumpSuspects();
-    while (this.#runner.freeCredits() > 0) {
-      const job = this.#line.shift();
-      if (job === undefined) return;
-      const task = job.takeTask();
-      if (job.isRetryNext) this.#line.unshift(job);
-      else if (job.hasFreshTask) this.#line.push(job);
-      if (task !== null) void this.#runTask(job, task, false);
-    }
+    const { runner } = this.#options;
+    runner.reserve(this.#schedule.nextSuspect() !== null);
+    while (this.#startTask(this.#schedule.nextSuspect(), "alone"));
+    runner.reserve(this.#schedule.nextSuspect() !== null);
+    while (this.#startTask(this.#schedule.next(), "shared"));
   }
 
-  #pumpSuspects(): void {
-    this.#runner.isolate(this.#suspectLine.length > 0);
-    while (this.#suspectLine.length > 0 && this.#runner.canRunAlone()) {
-      const [job] = this.#suspectLine;
-      const task = job?.takeSuspect() ?? null;
-      if (job?.hasSuspect !== true) this.#suspectLine.shift();
-      if (job !== undefined && task !== null) void this.#runTask(job, task, true);
-    }
-    this.#runner.isolate(this.#suspectLine.length > 0);
+  /** False when there is no task, or no seat for it. */
+  #startTask(task: JobTask | null, kind: SeatKind): boolean {
+    const seat = task === null ? null : this.#options.runner.takeSeat(kind);
+    if (task === null || seat === null) return false;
+    this.#schedule.take(task);
+    void this.#run(task, seat);
+    return true;
   }
 
-  async #runTask(job: Job, task: TakenTask, isAlone: boolean): Promise<void> {
+  async #run(task: JobTask, seat: Seat): Promise<void> {
+    const { job } = task;
     const startedMs = performance.now();
-    if (task.attempt === 1) this.#observer.observeWait(job.ageMs() / 1000);
     try {
-      const image = await this.#runner.run(
-        {
-          taskId: task.taskId,
-          attempt: task.attempt,
-          prompt: job.prompt,
-          seed: job.seedOf(task.index),
-          sampling: job.sampling,
-          deadlineInMs: job.remainingMs(),
-        },
-        { signal: task.signal, isAlone },
-      );
-      if (job.state === "open") {
-        this.#pace.add(performance.now() - startedMs, this.report().runningImages);
-        this.#counts.finished += 1;
-        this.#observer.observeImage(image.seconds);
-        job.finishTask(task.index, image);
-      }
+      const onProgress = (tokens: number) => {
+        job.progress(task, tokens);
+      };
+      const image = await this.#makeImage(task, seat, onProgress);
+      if (job.state === "open")
+        this.#waitEstimate.add(performance.now() - startedMs, this.#countTasks("running"));
+      job.finish(task, image);
     } catch (error) {
-      if (job.state === "open") this.#handleFailure(job, task, error);
+      if (job.state === "open") this.#handleFailure(task, error);
     }
     this.#pump();
   }
 
-  #handleFailure(job: Job, task: TakenTask, error: unknown): void {
+  async #makeImage(
+    task: JobTask,
+    seat: Seat,
+    onProgress: (tokens: number) => void,
+  ): Promise<JobImage> {
+    const { signal, spec } = task.job;
+    const image = await seat.run(task, { signal, onProgress });
+    const { seed, textTokens, imageTokens, seconds } = image;
+    const encoded = await this.#options.encoder.encode(image, spec.output);
+    return { ...encoded, seed, textTokens, imageTokens, seconds };
+  }
+
+  #handleFailure(task: JobTask, error: unknown): void {
+    const { job } = task;
     if (hasCode(error, "task_returned")) {
-      this.#counts.retried += 1;
-      job.returnTask(task.index);
-      remove(this.#line, job);
-      this.#line.unshift(job);
+      this.#counts.retriedImages += 1;
+      this.#schedule.putBack(task);
     } else if (!hasCode(error, "sidecar_lost")) {
       job.fail(toTaskError(error));
-    } else if (job.countDeath(task.index) < this.#deathLimit) {
-      this.#counts.retried += 1;
-      job.suspectTask(task.index);
-      if (!this.#suspectLine.includes(job)) this.#suspectLine.push(job);
     } else {
-      this.#condemn(job, task, error);
+      task.deaths += 1;
+      if (task.deaths >= this.#options.deathLimit) {
+        this.#condemn(task, error);
+        return;
+      }
+      this.#counts.retriedImages += 1;
+      this.#schedule.suspect(task);
     }
   }
 
   /** Ends the job of a task that ends the sidecar, and every other job of the same prompt. */
-  #condemn(job: Job, task: TakenTask, cause: AppError): void {
-    this.#counts.poisonous += 1;
-    this.#quarantine.add(job.prompt);
-    const message = `The sidecar died ${this.#deathLimit} times while it made image ${task.index + 1} of this request. The same request is likely to fail again.`;
+  #condemn({ job, index }: JobTask, cause: AppError): void {
+    const { quarantine, deathLimit } = this.#options;
+    this.#counts.poisonousImages += 1;
+    quarantine.add(job.spec.prompt);
+    const message = `The sidecar died ${deathLimit} times while it made image ${index + 1} of this request. The same request is likely to fail again.`;
     job.fail(new AppError("sidecar_crashed", message, { cause }));
-    const refusal = this.#quarantine.refusal(job.prompt);
+    const refusal = quarantine.refusal(job.spec.prompt);
     if (refusal === null) return;
-    for (const other of [...this.#open]) if (other.prompt === job.prompt) other.fail(refusal);
+    for (const other of [...this.#open])
+      if (other.spec.prompt === job.spec.prompt) other.fail(refusal);
   }
 
-  #forget(job: Job, error: AppError | null): void {
+  #remove(job: Job, error: AppError | null): void {
     this.#open.delete(job);
-    remove(this.#line, job);
-    remove(this.#suspectLine, job);
-    if (error === null) this.#counts.completed += 1;
-    else if (error.code === "cancelled") this.#counts.cancelled += 1;
-    else this.#counts.failed += 1;
-    if (this.#open.size > 0) return;
-    const waiters = this.#onIdle;
-    this.#onIdle = [];
-    for (const resolve of waiters) resolve();
+    this.#schedule.remove(job);
+    if (error === null) this.#counts.completedJobs += 1;
+    else if (error.code === "cancelled") this.#counts.cancelledJobs += 1;
+    else this.#counts.failedJobs += 1;
+    if (this.#open.size === 0) this.#idleListeners.notify();
   }
-}
-
-function remove(line: Job[], job: Job): void {
-  const position = line.indexOf(job);
-  if (position !== -1) line.splice(position, 1);
 }
 
 function toTaskError(error: unknown): AppError {

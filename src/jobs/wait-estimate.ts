@@ -6,8 +6,8 @@ const FIRST_GUESS_MS = 2_000;
 const MIN_WAIT_S = 1;
 const MAX_WAIT_S = 60;
 
-/** Learns how fast images leave the queue, to say honestly when to come back. */
-export class Pace {
+/** Learns how fast images leave the queue, for an honest Retry-After. */
+export class WaitEstimate {
   #msPerImage: number | null = null;
 
   /** Adds one finished image: the time it took, and how many were made at the same time (itself too). */
@@ -18,7 +18,7 @@ export class Pace {
   }
 
   /** Whole seconds, 1..60, after which `imageCount` more images should be finished. */
-  estimateS(imageCount: number): number {
+  seconds(imageCount: number): number {
     const waitMs = imageCount * (this.#msPerImage ?? FIRST_GUESS_MS);
     return Math.min(MAX_WAIT_S, Math.max(MIN_WAIT_S, Math.ceil(waitMs / 1000)));
   }

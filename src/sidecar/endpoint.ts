@@ -14,7 +14,7 @@ import {
 /** The socket that sidecars connect to, in a folder of its own. */
 export interface Endpoint {
   readonly transport: Transport;
-  /** Writes down which process a spawn is, for the one who may have to clean up after this server. */
+  /** Records which process a spawn is, so that the next server can end it should this one be killed. */
   noteSpawn(identity: string, pid: number | null): void;
   /** Closes the socket and removes the folder. */
   close(): Promise<void>;
@@ -22,16 +22,16 @@ export interface Endpoint {
   removeNow(): void;
 }
 
-export type PostOptions = Pick<SupervisorOptions, "runFolderParent" | "transport">;
+export type EndpointOptions = Pick<SupervisorOptions, "runFolderParent" | "transport">;
 
 /** Creates the folder and binds the socket; what was made is removed again when that fails. */
 export async function openEndpoint(
-  { runFolderParent, transport: choice }: PostOptions,
-  life: EventLog,
+  { runFolderParent, transport: choice }: EndpointOptions,
+  events: EventLog,
   onFrames: FramesListener,
 ): Promise<Endpoint> {
   const folder = await createRunFolder(runFolderParent, (pid) => {
-    life.leftoverEnded(pid);
+    events.orphanEnded(pid);
   });
   try {
     const transport =

@@ -56,13 +56,16 @@ export class EventLog {
     this.#log.info({ ...spawn, event: "breaker_closed" }, "The trial works; restarts as usual");
   }
 
-  /** Of another server, which was killed. */
-  leftoverEnded(pid: number): void {
-    const facts = { event: "leftover_ended", pid };
-    this.#log.warn(facts, "Ended a sidecar that a server had left behind; its folder is removed");
+  /** A sidecar of another server, which was killed. */
+  orphanEnded(pid: number): void {
+    const facts = { event: "orphan_ended", pid };
+    this.#log.warn(
+      facts,
+      "Ended an orphaned sidecar of a killed server and removed its run folder",
+    );
   }
 
   restartAsked(spawn: SpawnId): void {
-    this.#log.info({ ...spawn, event: "restart_asked" }, "Told to start the sidecar anew");
+    this.#log.info({ ...spawn, event: "restart_asked" }, "Restart requested");
   }
 }

@@ -9,7 +9,7 @@ export interface Failure {
   readonly isPermanent: boolean;
 }
 
-/** How a generation ended; `failure` is null when it was asked to. */
+/** How a spawn ended; `failure` is null when it was asked to. */
 export interface SpawnEnd {
   readonly failure: Failure | null;
   /** When the end or the failure was noticed, in epoch milliseconds. */
@@ -35,27 +35,16 @@ const FAILURE_CODES = [
 ] as const;
 export type FailureCode = (typeof FAILURE_CODES)[number];
 
-/** What a sidecar says when its settings or its checkpoint are at fault. */
-const PERMANENT_CODES: ReadonlySet<string> = new Set([
-  "checkpoint_not_found",
-  "checkpoint_invalid",
-  "config_unsupported",
-  "hub_refused",
-  "cache_unwritable",
-  "memory_insufficient",
-  "version_mismatch",
-]);
+/** The codes that a sidecar reports; each says of itself whether a restart may help. */
+const REPORTED_CODES = [
+  ...["checkpoint_not_found", "checkpoint_invalid", "config_unsupported", "hub_refused"],
+  ...["cache_unwritable", "memory_insufficient", "hub_unreachable", "engine_error"],
+  ...["out_of_memory", "device_error"],
+];
 
-/** What a sidecar says when a restart may help. */
-const RETRYABLE_CODES = ["hub_unreachable", "engine_error", "out_of_memory", "device_error"];
+const COUNTED_CODES: ReadonlySet<string> = new Set([...FAILURE_CODES, ...REPORTED_CODES]);
 
-const COUNTED_CODES: ReadonlySet<string> = new Set([
-  ...FAILURE_CODES,
-  ...PERMANENT_CODES,
-  ...RETRYABLE_CODES,
-]);
-
-/** The code under which a failure is counted: a sidecar of another release must not invent many. */
+/** The code under which a failure is counted: a sidecar of another release must not add labels. */
 export function nameForCount({ code }: Failure): string {
   return COUNTED_CODES.has(code) ? code : "other";
 }
@@ -69,13 +58,9 @@ export type Exit =
   | { readonly kind: "exited"; readonly exitCode: number }
   | { readonly kind: "killed"; readonly signal: NodeJS.Signals };
 
+/** A failure that a restart may cure. */
 export function createFailure(code: FailureCode, message: string): Failure {
-  return createReportedFailure(code, message);
-}
-
-/** The failure that a sidecar reports of itself. */
-export function createReportedFailure(code: string, message: string): Failure {
-  return { code, message, isPermanent: PERMANENT_CODES.has(code) };
+  return { code, message, isPermanent: false };
 }
 
 /** The failure that an exit is when nothing else was known before it. */
@@ -103,7 +88,7 @@ export function describeExit(exit: Exit, state: string): Failure {
 
 /** What was sent just before the end may still be on its way through ZeroMQ. */
 const SETTLE_MS = 50;
-/** The reason of an end for good is worth a longer wait: nothing is tried meanwhile, and a machine may be busy. */
+/** The reason of a permanent failure is worth a longer wait: no restart is delayed by it. */
 const LAST_WORDS_MS = 5_000;
 
 /** How long what the process said last may still take to arrive, unless it was the reason of its end. */
@@ -124,4 +109,14 @@ export function createStopError(): AppError {
 /** What a task is rejected with that the sidecar did not finish, through no fault of the task. */
 export function createReturnError(cause?: unknown): AppError {
   return new AppError("task_returned", "The sidecar gave the task back.", { cause });
+}
+
+const MAX_REASON_LENGTH = 300;
+
+/** Why a sidecar ended, in one line and without folders of this machine: any caller may read it. */
+export function toPublicReason(reason: string): string {
+  const firstLine = reason.split("\n", 1)[0] ?? "";
+  return firstLine
+    .replace(/(^|[\s"'(=:])(?:\/[^\s/"'):]+)+\/([^\s/"'):]+)/g, "$1$2")
+    .slice(0, MAX_REASON_LENGTH);
 }

@@ -1,5 +1,5 @@
-/** Those who want to be told. */
-export class Listeners<T> {
+/** The listeners of one event. */
+export class Listeners<T = void> {
   readonly #all = new Set<(value: T) => void>();
 
   /** Returns what removes it. */
@@ -8,7 +8,7 @@ export class Listeners<T> {
     return () => this.#all.delete(listener);
   }
 
-  tell(value: T): void {
+  notify(value: T): void {
     for (const listener of this.#all) listener(value);
   }
 }

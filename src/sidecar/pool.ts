@@ -1,8 +1,7 @@
-import { AppError } from "../errors.js";
 import { Listeners } from "./listeners.js";
 import type { SidecarState, SidecarStatus } from "./status.js";
 import type { Supervisor } from "./supervisor.js";
-import type { RunOptions, Task, TaskImage, TaskRunner } from "./task.js";
+import type { Seat, SeatKind, TaskRunner } from "./task.js";
 
 /** From the state that serves best to the one that serves least. */
 const STATES_BY_USE: readonly SidecarState[] = [
@@ -18,15 +17,15 @@ const STATES_BY_USE: readonly SidecarState[] = [
 /** What a pool needs of a member. */
 export type PoolMember = Pick<
   Supervisor,
-  keyof TaskRunner | "status" | "onStatus" | "start" | "restart" | "stop" | "kill"
+  keyof TaskRunner | "freeSeats" | "status" | "onStatus" | "start" | "restart" | "stop" | "kill"
 >;
 
-/** Several sidecars as one: work goes to the one with most room, and one that dies leaves the others. */
+/** Several sidecars as one: a task goes to the one with most free seats, and one that dies leaves the others. */
 export class SidecarPool implements TaskRunner {
   readonly #members: readonly PoolMember[];
-  readonly #statusListeners = new Listeners<SidecarStatus>();
-  readonly #creditListeners = new Listeners<undefined>();
-  #isolated: PoolMember | null = null;
+  readonly #statusListeners = new Listeners();
+  readonly #seatListeners = new Listeners();
+  #reserved: PoolMember | null = null;
   #rolling: Promise<void> | null = null;
   #isStopping = false;
 
@@ -36,13 +35,13 @@ export class SidecarPool implements TaskRunner {
     this.#members = members;
     for (const member of members) {
       member.onStatus(() => {
-        this.#statusListeners.tell(this.status());
-        // What waits for this one has to look for another.
-        const isLost = member === this.#isolated && !isHopeful(member.status());
-        if (isLost) this.#creditListeners.tell(undefined);
+        this.#statusListeners.notify();
+        // A task that waits for this one has to look for another.
+        const isLost = member === this.#reserved && !isHopeful(member.status());
+        if (isLost) this.#seatListeners.notify();
       });
-      member.onCredit(() => {
-        this.#creditListeners.tell(undefined);
+      member.onSeat(() => {
+        this.#seatListeners.notify();
       });
     }
   }
@@ -63,43 +62,40 @@ export class SidecarPool implements TaskRunner {
     return this.#members.map((member) => member.status());
   }
 
-  onStatus(listener: (status: SidecarStatus) => void): () => void {
+  /** Calls `listener` after each change of a member's state or phase; returns what removes it. */
+  onStatus(listener: () => void): () => void {
     return this.#statusListeners.add(listener);
   }
 
-  onCredit(listener: () => void): () => void {
-    return this.#creditListeners.add(listener);
+  onSeat(listener: () => void): () => void {
+    return this.#seatListeners.add(listener);
   }
 
-  freeCredits(): number {
-    return this.#members.reduce((sum, member) => sum + member.freeCredits(), 0);
-  }
-
-  canRunAlone(): boolean {
-    return this.#isolated?.canRunAlone() ?? this.#members.some((member) => member.canRunAlone());
+  takeSeat(kind: SeatKind): Seat | null {
+    if (kind === "alone" && this.#reserved !== null) return this.#reserved.takeSeat(kind);
+    const byRoom = [...this.#members].sort((one, other) => other.freeSeats() - one.freeSeats());
+    for (const member of byRoom) {
+      const seat = member.takeSeat(kind);
+      if (seat !== null) return seat;
+    }
+    return null;
   }
 
   /** Keeps the member free that has least to do; one that just died and comes back is the best. */
-  isolate(isWanted: boolean): void {
-    const kept = this.#isolated;
+  reserve(isWanted: boolean): void {
+    const kept = this.#reserved;
     if (kept !== null && (!isWanted || !isHopeful(kept.status()))) {
-      this.#isolated = null;
-      kept.isolate(false);
+      this.#reserved = null;
+      kept.reserve(false);
     }
-    if (!isWanted || this.#isolated !== null) return;
+    if (!isWanted || this.#reserved !== null) return;
     const hopeful = this.#members.filter((member) => isHopeful(member.status()));
     const [first] = hopeful.sort((one, other) => one.status().running - other.status().running);
-    this.#isolated = first ?? null;
-    first?.isolate(true);
+    this.#reserved = first ?? null;
+    first?.reserve(true);
   }
 
-  run(task: Task, options: RunOptions): Promise<TaskImage> {
-    const chosen = options.isAlone === true ? this.#findIdle() : this.#findFreest();
-    if (chosen !== null) return chosen.run(task, options);
-    return Promise.reject(new AppError("not_ready", "No sidecar takes a task now."));
-  }
-
-  /** Starts every member anew, one after the other. A second call waits for the first. */
+  /** Restarts every member, one after the other. A second call waits for the first. */
   async restart({ drainMs }: { readonly drainMs: number }): Promise<void> {
     this.#rolling ??= this.#restartAll(drainMs).finally(() => {
       this.#rolling = null;
@@ -129,17 +125,6 @@ export class SidecarPool implements TaskRunner {
       if (members.length > 1 && member.status().state !== "ready") return;
     }
   }
-
-  #findIdle(): PoolMember | null {
-    if (this.#isolated !== null) return this.#isolated;
-    return this.#members.find((member) => member.canRunAlone()) ?? null;
-  }
-
-  #findFreest(): PoolMember | null {
-    const free = this.#members.filter((member) => member.freeCredits() > 0);
-    const [first] = free.sort((one, other) => other.freeCredits() - one.freeCredits());
-    return first ?? null;
-  }
 }
 
 function compareUse(one: SidecarStatus, other: SidecarStatus): number {
@@ -162,8 +147,8 @@ async function waitUntilRestarted(member: PoolMember, generation: number): Promi
   };
   if (isOver(member.status())) return;
   await new Promise<void>((resolve) => {
-    const remove = member.onStatus((status) => {
-      if (!isOver(status)) return;
+    const remove = member.onStatus(() => {
+      if (!isOver(member.status())) return;
       remove();
       resolve();
     });

@@ -48,7 +48,7 @@ export class Spawn {
   readonly #process: SidecarProcess;
   readonly #liveness: Liveness;
   readonly #output: OutputLog;
-  readonly #startWatch: StartTimeout;
+  readonly #startTimeout: StartTimeout;
   #state: SpawnState = "starting";
   #stateAtExit: SpawnState = "starting";
   /** The first cause wins: what follows is its effect. */
@@ -57,9 +57,9 @@ export class Spawn {
   #noticedAt: number | null = null;
   #isClosed = false;
   /** Set when it was asked to end. */
-  #leftover: AppError | null = null;
+  #taskError: AppError | null = null;
   #readyAtMs: number | null = null;
-  readonly #pace = new PhaseTracker();
+  readonly #progress = new PhaseTracker();
   #rssBytes: number | null = null;
 
   constructor(options: SpawnOptions) {
@@ -73,7 +73,7 @@ export class Spawn {
     const ids = { sidecar: options.index, generation: options.number };
     this.#output = new OutputLog(options.log.child(ids), options.limits);
     this.#process = this.#createProcess(token);
-    this.#startWatch = new StartTimeout(options.limits, (failure) => {
+    this.#startTimeout = new StartTimeout(options.limits, (failure) => {
       this.#fail(failure);
     });
     this.ended = this.#waitForEnd();
@@ -84,24 +84,24 @@ export class Spawn {
   }
 
   /** The part of the status that is this process. */
-  describe(): Pick<
+  status(): Pick<
     SidecarStatus,
     "pid" | "phase" | "ready" | "beatAgeMs" | "stepAgeMs" | "running" | "rssBytes"
   > {
     return {
       pid: this.#process.pid,
-      phase: this.#pace.phase,
+      phase: this.#progress.phase,
       ready: this.#state === "ready" ? this.client.ready : null,
       beatAgeMs: this.#state === "starting" ? null : Math.round(this.#liveness.silenceMs),
       stepAgeMs: this.#liveness.stepAgeMs,
-      running: this.client.runningCount,
+      running: this.client.tasks.size,
       rssBytes: this.#rssBytes,
     };
   }
 
   /** Whether it was ready for `stableMs` and made an image. */
   isProven(stableMs: number): boolean {
-    if (this.#readyAtMs === null || this.client.finishedCount === 0) return false;
+    if (this.#readyAtMs === null || this.client.tasks.finishedCount === 0) return false;
     return performance.now() - this.#readyAtMs >= stableMs;
   }
 
@@ -110,9 +110,9 @@ export class Spawn {
     this.client.receive(frames);
   }
 
-  /** Lets it finish what runs, at most for `drainMs`, then ends it; `leftover` ends what is left. */
-  async stop(drainMs: number, leftover: AppError): Promise<void> {
-    this.#leftover ??= leftover;
+  /** Lets it finish what runs, at most for `drainMs`, then ends it; `taskError` ends the tasks that are left. */
+  async stop(drainMs: number, taskError: AppError): Promise<void> {
+    this.#taskError ??= taskError;
     const { killGraceMs } = this.#options.limits;
     if (this.#state === "ready") {
       const timer = setTimeout(() => void this.#process.terminate(killGraceMs), drainMs);
@@ -127,7 +127,7 @@ export class Spawn {
 
   /** Ends the whole group at once. */
   kill(): void {
-    this.#leftover ??= createStopError();
+    this.#taskError ??= createStopError();
     this.#process.killGroup();
   }
 
@@ -142,20 +142,20 @@ export class Spawn {
       send: (message) => this.#send(message),
       events: {
         onWelcomed: () => {
-          this.#startWatch.noteHello();
+          this.#startTimeout.noteHello();
           this.#enter("loading");
           this.#liveness.start();
         },
         onPhase: (phase) => {
-          this.#pace.note(phase);
-          if (phase.name === "download") this.#startWatch.noteDownload();
+          this.#progress.note(phase);
+          if (phase.name === "download") this.#startTimeout.noteDownload();
           onChange();
         },
         onReady: () => {
           this.#readyAtMs = performance.now();
-          this.#pace.clear();
+          this.#progress.clear();
           this.#liveness.noteReady();
-          this.#startWatch.stop();
+          this.#startTimeout.stop();
           this.#enter("ready");
         },
         onBeat: (beat) => {
@@ -191,7 +191,7 @@ export class Spawn {
         this.#output.add(line);
       },
       onExit: () => {
-        this.client.stopCredits();
+        this.client.closeSeats();
         this.#noteExit();
       },
     });
@@ -226,10 +226,10 @@ export class Spawn {
   }
 
   #close(): void {
-    this.#startWatch.stop();
+    this.#startTimeout.stop();
     this.#liveness.stop();
     this.#isClosed = true;
-    this.client.close(this.#leftover ?? createLostError());
+    this.client.close(this.#taskError ?? createLostError());
     this.#enter("ending");
   }
 
@@ -238,7 +238,7 @@ export class Spawn {
     this.#output.end();
     const { signal } = this.#failed;
     await waitMs(chooseSettleMs(exit), undefined, { signal }).catch(() => undefined);
-    const isAsked = this.#leftover !== null;
+    const isAsked = this.#taskError !== null;
     const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#stateAtExit));
     this.#close();
     const noticedAt = this.#noticedAt ?? Date.now();

@@ -1,3 +1,5 @@
+/** One image to make, the image that it becomes, and the port to whatever makes images. */
+
 /** What the sampler is asked for; null is the checkpoint's own value, `topK` 0 means off. */
 export interface SamplingSettings {
   readonly condScale: number | null;
@@ -8,18 +10,20 @@ export interface SamplingSettings {
 
 /** One image to make. */
 export interface Task {
-  /** 1 to 128 printable ASCII characters, never used for two tasks. */
+  /** 1 to 128 printable ASCII characters, unique among all tasks. */
   readonly taskId: string;
   /** 1 for the first try. */
   readonly attempt: number;
+  /** Well-formed Unicode. */
   readonly prompt: string;
   /** 0..2^32-1; the same seed gives the same image. */
   readonly seed: number;
   readonly sampling: SamplingSettings;
-  /** Time from now until the image must be there. */
+  /** Time from now until the image must be there; the sidecar counts it as well. */
   readonly deadlineInMs: number;
 }
 
+/** An image as the sidecar made it. */
 export interface TaskImage {
   readonly width: number;
   readonly height: number;
@@ -34,28 +38,33 @@ export interface TaskImage {
 }
 
 export interface RunOptions {
+  /** Ends the wait for the image; its reason is what `run` rejects with. */
   readonly signal: AbortSignal;
-  /** Told after each chunk how many image tokens there are. */
+  /** Called after each chunk with the number of image tokens so far. */
   readonly onProgress?: (tokenCount: number) => void;
-  /** Runs it in a sidecar that has nothing else to do; needs `canRunAlone`. */
-  readonly isAlone?: boolean;
 }
 
-/** Something that makes images, as many at once as it has credits. */
-export interface TaskRunner {
-  /** How many tasks `run` would take now; 0 unless ready. */
-  freeCredits(): number;
+/** A free place in a sidecar. It reserves nothing: it is used at once or dropped. */
+export interface Seat {
   /**
-   * Makes one image; takes a credit before it returns.
+   * Makes one image.
    *
    * Rejects with an AppError: `sidecar_lost` (the sidecar died while it had the task), `task_returned`
-   * (it ended, or was never reached; the task is innocent), `generation_failed`, `invalid_value`, `deadline_exceeded`, `cancelled`, `shutting_down`, or `not_ready` without a credit.
+   * (it ended, or was never reached; the task is innocent), `generation_failed`, `invalid_value`,
+   * `deadline_exceeded`, `shutting_down`, or with the reason of the signal.
    */
   run(task: Task, options: RunOptions): Promise<TaskImage>;
-  /** Whether `run` would take a task that has to be alone. */
-  canRunAlone(): boolean;
-  /** While wanted, one sidecar gets no new task but those that have to be alone. */
-  isolate(isWanted: boolean): void;
-  /** Calls `listener` whenever there may be more credits; returns what removes it. */
-  onCredit(listener: () => void): () => void;
+}
+
+/** Beside other tasks, or in a sidecar that has no other task and gets none meanwhile. */
+export type SeatKind = "shared" | "alone";
+
+/** Something that makes images, as many at once as it has seats. */
+export interface TaskRunner {
+  /** A free seat, or null when there is none now. */
+  takeSeat(kind: SeatKind): Seat | null;
+  /** While wanted, one sidecar gives no more shared seats, so that a task can have it alone. */
+  reserve(isWanted: boolean): void;
+  /** Calls `listener` whenever there may be another free seat; returns what removes it. */
+  onSeat(listener: () => void): () => void;
 }

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import path from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ImageStore } from "../../src/images/store.js";
-import { FakeRunner, paintInOrder } from "../support/fake-runner.js";
+import { FakeRunner } from "../support/fake-runner.js";
 import { MetricsPage } from "../support/metrics-page.js";
 import { startTestServer, type TestServerOptions } from "../support/test-server.js";
 import { makeFolder } from "../sidecar/support.js";
@@ -96,16 +96,18 @@ describe("/metrics", () => {
     expect(page.get("dalle_queue_wait_seconds_count")).toBe(1);
   });
 
-  test("counts images that are drawn again because they are equal", async () => {
-    const { post, read } = await start({
-      runner: new FakeRunner({ paint: paintInOrder([1, 1, 2]) }),
-    });
-    await post({ text: "a", num_images: 2 });
+  test("counts image tokens as they are decoded, not when their image is there", async () => {
+    const runner = new FakeRunner({ isHolding: true });
+    const { post, read } = await start({ runner });
+    const answer = post({ text: "a" });
+    await runner.untilStarted(1);
 
-    const page = await read();
+    runner.held[0]?.options.onProgress?.(3);
 
-    expect(page.get("dalle_images_redrawn_total")).toBe(1);
-    expect(page.get("dalle_images_made_total")).toBe(3);
+    expect((await read()).get("dalle_image_tokens_total")).toBe(3);
+    runner.finishNext();
+    await answer;
+    expect((await read()).get("dalle_image_tokens_total")).toBe(4);
   });
 
   test("counts images that could not be saved, and those that were", async () => {

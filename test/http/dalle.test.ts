@@ -155,7 +155,7 @@ describe("POST /dalle", () => {
 
 describe("when a request cannot be served", () => {
   test("a full queue answers 429 with a Retry-After from 1 to 60", async () => {
-    await start({ runner: new FakeRunner({ credits: 1, isHolding: true }), queueLimit: 2 });
+    await start({ runner: new FakeRunner({ seats: 1, isHolding: true }), queueLimit: 2 });
     const running = post({ text: "a", num_images: 3 });
     await server.runner.untilStarted(1);
     const response = await post({ text: "b" });

@@ -106,7 +106,7 @@ describe("the official OpenAI library for Node", () => {
   });
 
   test("throws RateLimitError on a full queue", async () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
     const client = await start({ runner, queueLimit: 1 });
     const running = client.images.generate({ prompt: "a", n: 2 });
     await runner.untilStarted(1);

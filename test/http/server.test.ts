@@ -77,7 +77,7 @@ describe("a caller who leaves", () => {
   }
 
   test("cancels what runs and what waits", async () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
     server = await startTestServer({ runner });
     const caller = postAndLeave();
     await runner.untilStarted(1);
@@ -95,7 +95,7 @@ describe("a caller who leaves", () => {
   });
 
   test("still gets the images saved when saving is on", async () => {
-    const runner = new FakeRunner({ credits: 3, isHolding: true });
+    const runner = new FakeRunner({ seats: 3, isHolding: true });
     const store = new NotingStore(folder);
     server = await startTestServer({ runner, store });
     const caller = postAndLeave();

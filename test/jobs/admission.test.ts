@@ -6,15 +6,15 @@ import { FakeSidecar } from "../support/fake-sidecar-view.js";
 /** What admission says in `state`, after the sidecar was ready before or not. */
 function judge(state: SidecarState, { wasReady = false, nextTryInMs = 1_000 } = {}) {
   const sidecar = new FakeSidecar("starting");
-  const admission = new Admission(sidecar);
+  const admission = new Admission(sidecar, 60_000);
   if (wasReady) sidecar.set({ state: "ready" });
   sidecar.set({ state, nextTryAt: state === "backing_off" ? Date.now() + nextTryInMs : null });
-  return { refusal: admission.refusal(), unreadiness: admission.unreadiness() };
+  return { refusal: admission.refusal(), readyRefusal: admission.readyRefusal() };
 }
 
 describe("admission", () => {
   test("takes work when the sidecar is ready", () => {
-    expect(judge("ready")).toEqual({ refusal: null, unreadiness: null });
+    expect(judge("ready")).toEqual({ refusal: null, readyRefusal: null });
   });
 
   test.each(["starting", "loading", "backing_off", "draining"] as const)(
@@ -22,7 +22,7 @@ describe("admission", () => {
     (state) => {
       expect(judge(state).refusal?.code).toBe("not_ready");
       expect(judge(state, { wasReady: true }).refusal).toBeNull();
-      expect(judge(state, { wasReady: true }).unreadiness?.code).toBe("not_ready");
+      expect(judge(state, { wasReady: true }).readyRefusal?.code).toBe("not_ready");
     },
   );
 
@@ -32,18 +32,18 @@ describe("admission", () => {
 
   test("after a failure for good it says which, without the folders of this machine", () => {
     const sidecar = new FakeSidecar("loading");
-    const admission = new Admission(sidecar);
+    const admission = new Admission(sidecar, 60_000);
     const reason = "checkpoint_invalid: /srv/nano/flax_model.msgpack: a/b is missing\na log line";
     sidecar.set({ state: "failed", lastFailure: { code: "checkpoint_invalid", reason, at: 0 } });
     const message =
       "The model cannot be served: checkpoint_invalid: flax_model.msgpack: a/b is missing.";
     expect(admission.refusal()?.message).toBe(message);
-    expect(admission.unreadiness()?.message).toBe(message);
+    expect(admission.readyRefusal()?.message).toBe(message);
   });
 
   test.each(["open", "half_open"] as const)("with a breaker that is %s no work waits", (state) => {
     const sidecar = new FakeSidecar("ready");
-    const admission = new Admission(sidecar);
+    const admission = new Admission(sidecar, 60_000);
     const breaker = { state, recentFailures: 5, failedTrials: 0 };
     sidecar.set({ state: "backing_off", nextTryAt: Date.now() + 1_000, breaker });
     expect(admission.refusal()?.code).toBe("not_ready");
@@ -63,9 +63,9 @@ describe("admission", () => {
   });
 
   test("refuses everything while stopping, ready or not", () => {
-    const admission = new Admission(new FakeSidecar("ready"));
+    const admission = new Admission(new FakeSidecar("ready"), 60_000);
     admission.stop();
     expect(admission.refusal()?.code).toBe("shutting_down");
-    expect(admission.unreadiness()?.code).toBe("shutting_down");
+    expect(admission.readyRefusal()?.code).toBe("shutting_down");
   });
 });

@@ -1,31 +1,20 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { createEncoder } from "../../src/images/encode.js";
 import { ImageStore } from "../../src/images/store.js";
-import { PictureGenerator, type GenerateRequest } from "../../src/jobs/image-service.js";
-import { JobQueue } from "../../src/jobs/queue.js";
+import { ImageService, type ImageRequest } from "../../src/jobs/image-service.js";
 import { createLogger } from "../../src/log.js";
-import { FakeRunner, paintInOrder } from "../support/fake-runner.js";
+import { FakeRunner } from "../support/fake-runner.js";
+import { createTestQueue, DEFAULT_SAMPLING } from "../support/test-queue.js";
 
-const DEFAULTS = { condScale: null, temperature: null, topK: null, topP: null };
-const REQUEST: GenerateRequest = {
+const REQUEST: ImageRequest = {
   prompt: "a red circle",
-  imageCount: 3,
-  seed: null,
-  sampling: DEFAULTS,
-  format: "png",
-  quality: null,
+  seeds: [7, 8, 7],
+  sampling: DEFAULT_SAMPLING,
+  output: { format: "png", quality: null },
 };
-/** Of three images the last is equal to the first; drawn again it is another. */
-const PICTURES = [1, 2, 1, 3];
-
-let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), "dalle-generator-"));
-});
-afterEach(() => rm(folder, { recursive: true }));
 
 interface Setup {
   readonly store?: ImageStore | null;
@@ -33,59 +22,63 @@ interface Setup {
 }
 
 function setUp({ store = null, isHolding = false }: Setup = {}) {
-  const runner = new FakeRunner({ isHolding, paint: paintInOrder(PICTURES) });
-  const broker = new JobQueue({ runner, queueLimit: 100, refusal: () => null });
-  const options = { broker, encoder: createEncoder(), requestTimeoutMs: 60_000 };
-  const generator = new PictureGenerator({ ...options, store, log: createLogger("silent") });
-  const generate = (changes: Partial<GenerateRequest>) =>
-    generator.generate({ ...REQUEST, ...changes }, new AbortController().signal);
-  return { runner, generate };
+  const runner = new FakeRunner({ isHolding });
+  const { queue } = createTestQueue(runner, { encoder: createEncoder() });
+  const log = createLogger("silent");
+  const service = new ImageService({ broker: queue, store, requestTimeoutMs: 60_000, log });
+  return { runner, queue, service };
 }
 
-const countDifferent = (images: readonly { readonly bytes: Buffer }[]) =>
-  new Set(images.map(({ bytes }) => bytes.toString("base64"))).size;
+function never(): AbortSignal {
+  return new AbortController().signal;
+}
 
-describe("a request without a seed", () => {
-  test("gets images that differ, with the seeds that made them", async () => {
-    const { runner, generate } = setUp({ isHolding: true });
-    const generated = generate({});
-    for (let count = 0; count < 3; count += 1) runner.finishNext();
-    await runner.untilStarted(4);
-    runner.finishNext();
-    const { images } = await generated;
-    const [first, second, , fourth] = runner.started.map(({ seed }) => seed);
-    expect(countDifferent(images)).toBe(3);
-    expect(images.map(({ seed }) => seed)).toEqual([first, second, fourth]);
+describe("a request", () => {
+  test("gets image i with seed i, drawn once each, even when two come out equal", async () => {
+    const { runner, service } = setUp();
+    const { images } = await service.generate(REQUEST, never());
+    expect(images.map(({ seed }) => seed)).toEqual([7, 8, 7]);
+    const [first, second, third] = images.map(({ pixelDigest }) => pixelDigest);
+    expect(first).toBe(third);
+    expect(first).not.toBe(second);
+    expect(runner.started).toHaveLength(3);
   });
 
-  test("is told the tokens of the images in its answer, not of those given up", async () => {
-    const { generate } = setUp();
-    expect(await generate({})).toMatchObject({ textTokens: 3, imageTokens: 3 * 4 });
+  test("is answered with the tokens of its prompt once and of all its images", async () => {
+    const { service } = setUp();
+    expect(await service.generate(REQUEST, never())).toMatchObject({
+      textTokens: 3,
+      imageTokens: 3 * 4,
+    });
   });
 
   test("has on disk what it was answered", async () => {
-    const { generate } = setUp({ store: new ImageStore(folder) });
-    const { images } = await generate({});
+    const folder = await mkdtemp(path.join(tmpdir(), "dalle-images-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const { service } = setUp({ store: new ImageStore(folder) });
+    const { images } = await service.generate(REQUEST, never());
     const [saved = ""] = await readdir(folder);
-    const files = await readdir(path.join(folder, saved));
-    const bytes = await Promise.all(files.map((name) => readFile(path.join(folder, saved, name))));
-    expect(bytes.map((file) => file.toString("base64")).toSorted()).toEqual(
-      images.map((image) => image.bytes.toString("base64")).toSorted(),
+    const files = ["0.png", "1.png", "2.png"].map((name) => path.join(folder, saved, name));
+    expect(await Promise.all(files.map((file) => readFile(file)))).toEqual(
+      images.map(({ bytes }) => bytes),
     );
-  });
-
-  test("is drawn once where no seed could change the picture", async () => {
-    const { runner, generate } = setUp();
-    const { images } = await generate({ sampling: { ...DEFAULTS, topK: 1 } });
-    expect(countDifferent(images)).toBe(2);
-    expect(runner.started).toHaveLength(3);
   });
 });
 
-test("with a seed, image i has seed + i even when two are equal", async () => {
-  const { runner, generate } = setUp();
-  const { images } = await generate({ seed: 7 });
-  expect(images.map(({ seed }) => seed)).toEqual([7, 8, 9]);
-  expect(countDifferent(images)).toBe(2);
-  expect(runner.started).toHaveLength(3);
+describe("a caller who leaves", () => {
+  test("ends the job, unless its images are saved", async () => {
+    const leaving = new AbortController();
+    const { queue, service } = setUp({ isHolding: true });
+    const answer = service.generate(REQUEST, leaving.signal);
+    leaving.abort();
+    await expect(answer).rejects.toMatchObject({ code: "cancelled" });
+    expect(queue.report()).toMatchObject({ openJobs: 0, cancelledJobs: 1 });
+  });
+
+  test("before the job is submitted costs nothing", async () => {
+    const { runner, queue, service } = setUp();
+    await expect(service.generate(REQUEST, AbortSignal.abort())).rejects.toThrow("went away");
+    expect(queue.report().openJobs).toBe(0);
+    expect(runner.started).toEqual([]);
+  });
 });

@@ -1,47 +1,17 @@
 import { describe, expect, test } from "vitest";
 import { AppError } from "../../src/errors.js";
-import type { JobHandle, JobSpec } from "../../src/jobs/broker.js";
 import { Quarantine } from "../../src/jobs/quarantine.js";
-import { JobQueue } from "../../src/jobs/queue.js";
-import type { TaskImage } from "../../src/sidecar/task.js";
 import { FakeRunner, createLostError } from "../support/fake-runner.js";
 import { containing } from "../support/matchers.js";
+import { createTestQueue, LONG_MS, type SubmittedJob } from "../support/test-queue.js";
 
-const DEFAULTS = { condScale: null, temperature: null, topK: null, topP: null };
-const LONG_MS = 60_000;
-
-interface Submitted extends JobHandle {
-  readonly images: TaskImage[];
-}
-
-function createQueue(runner: FakeRunner, queueLimit = 500, refusal: AppError | null = null) {
-  const queue = new JobQueue({ runner, queueLimit, refusal: () => refusal });
-  const submit = (
-    prompt: string,
-    imageCount: number,
-    options: { signal?: AbortSignal; deadlineInMs?: number; firstSeed?: number } = {},
-  ): Submitted => {
-    const { signal, deadlineInMs = LONG_MS, firstSeed = 0 } = options;
-    const seeds = Array.from({ length: imageCount }, (_, index) => firstSeed + index);
-    const spec: JobSpec = { prompt, seeds, sampling: DEFAULTS, deadlineInMs };
-    const images: TaskImage[] = [];
-    const onImage = (image: TaskImage, index: number) => (images[index] = image);
-    const { id, done } = queue.submit(
-      spec,
-      signal === undefined ? { onImage } : { signal, onImage },
-    );
-    return { id, done, images };
-  };
-  return { queue, submit };
-}
-
-const seedsOf = (job: Submitted) => job.images.map(({ seed }) => seed);
+const seedsOf = (job: SubmittedJob) => job.images.map(({ seed }) => seed);
 const promptsOf = (runner: FakeRunner) => runner.started.map(({ prompt }) => prompt).join("");
 
 describe("order", () => {
   test("images keep their places whatever order they finish in", async () => {
-    const runner = new FakeRunner({ credits: 3, isHolding: true });
-    const { submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 3, isHolding: true });
+    const { submit } = createTestQueue(runner);
     const job = submit("a", 3, { firstSeed: 10 });
     runner.held.reverse();
     for (let count = 0; count < 3; count += 1) runner.finishNext();
@@ -49,9 +19,9 @@ describe("order", () => {
     expect(seedsOf(job)).toEqual([10, 11, 12]);
   });
 
-  test("never runs more tasks than the runner has credits", async () => {
-    const runner = new FakeRunner({ credits: 2, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+  test("never runs more tasks than the runner has seats", async () => {
+    const runner = new FakeRunner({ seats: 2, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const job = submit("a", 5);
     expect(runner.started).toHaveLength(2);
     expect(queue.report()).toMatchObject({ waitingImages: 3, runningImages: 2 });
@@ -64,18 +34,18 @@ describe("order", () => {
   });
 
   test("jobs take turns, so one image does not wait for all of a hundred", async () => {
-    const runner = new FakeRunner({ credits: 0 });
-    const { submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 0 });
+    const { submit } = createTestQueue(runner);
     const jobs = [submit("A", 100), submit("B", 1), submit("C", 3)];
-    runner.addCredits(1);
+    runner.addSeats(1);
     await Promise.all(jobs.map(({ done }) => done));
     expect(promptsOf(runner).slice(0, 9)).toBe("ABCACACAA");
     expect(runner.started).toHaveLength(104);
   });
 
-  test("a job that comes later gets the next free credit", async () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
-    const { submit } = createQueue(runner);
+  test("a job that comes later gets the next free seat", async () => {
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
+    const { submit } = createTestQueue(runner);
     submit("A", 3);
     submit("B", 1);
     for (let count = 1; count <= 4; count += 1) {
@@ -88,46 +58,59 @@ describe("order", () => {
 
 describe("room", () => {
   test("refuses a job that does not fit behind the waiting ones, and says when to come back", () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
-    const { queue, submit } = createQueue(runner, 4);
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
+    const { queue, submit } = createTestQueue(runner, { queueLimit: 4 });
     submit("A", 4);
     submit("B", 1);
     expect(queue.report().waitingImages).toBe(4);
     expect(() => submit("C", 1)).toThrow(expect.objectContaining({ code: "queue_full" }));
     expect(queue.report()).toMatchObject({ rejectedJobs: 1, openJobs: 2 });
-    const full = queue.describeFull(1);
+    const full = queue.refusal(1);
     expect(full?.retryAfterS).toBeGreaterThanOrEqual(1);
     expect(full?.retryAfterS).toBeLessThanOrEqual(60);
   });
 
   test("an idle server takes a job larger than the queue, but no second one", () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
-    const { submit } = createQueue(runner, 4);
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
+    const { submit } = createTestQueue(runner, { queueLimit: 4 });
     submit("A", 100);
     expect(() => submit("B", 1)).toThrow(/99 images wait and at most 4 may/);
   });
 
   test("has room again when waiting images are done", async () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
-    const { queue, submit } = createQueue(runner, 1);
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
+    const { queue, submit } = createTestQueue(runner, { queueLimit: 1 });
     submit("A", 2);
-    expect(queue.describeFull(1)?.code).toBe("queue_full");
+    expect(queue.refusal(1)?.code).toBe("queue_full");
     runner.finishNext();
     await runner.untilStarted(2);
-    expect(queue.describeFull(1)).toBeNull();
+    expect(queue.refusal(1)).toBeNull();
   });
 
-  test("refuses with the reason of whoever decides about new work", () => {
-    const stopping = new AppError("shutting_down", "The server is stopping.");
-    const { submit } = createQueue(new FakeRunner(), 500, stopping);
-    expect(() => submit("A", 1)).toThrow(stopping);
+  test("refuses with the reason of the admission", () => {
+    const { queue, admission, submit } = createTestQueue(new FakeRunner());
+    admission.stop();
+    expect(() => submit("A", 1)).toThrow(expect.objectContaining({ code: "shutting_down" }));
+    expect(queue.report()).toMatchObject({ rejectedJobs: 1, openJobs: 0 });
+  });
+
+  test("is taken by images that are made but not saved yet, so a slow disk cannot fill the memory", async () => {
+    const disk = { unsaved: 8 };
+    const { queue, submit } = createTestQueue(new FakeRunner(), {
+      queueLimit: 10,
+      unsavedCount: () => disk.unsaved,
+    });
+    expect(() => submit("A", 3)).toThrow(expect.objectContaining({ code: "queue_full" }));
+    expect(queue.refusal(2)).toBeNull();
+    disk.unsaved = 0;
+    await expect(submit("A", 3).done).resolves.toBeUndefined();
   });
 });
 
 describe("a lost sidecar", () => {
   test("its tasks come first again with the same seeds, one at a time, before other jobs", async () => {
-    const runner = new FakeRunner({ credits: 2, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 2, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const job = submit("A", 2, { firstSeed: 5 });
     const other = submit("B", 1);
     runner.loseAll();
@@ -147,8 +130,8 @@ describe("a lost sidecar", () => {
   });
 
   test("keeps the images that were finished before", async () => {
-    const runner = new FakeRunner({ credits: 3, isHolding: true });
-    const { submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 3, isHolding: true });
+    const { submit } = createTestQueue(runner);
     const job = submit("A", 3, { firstSeed: 5 });
     runner.finishNext();
     await new Promise(setImmediate);
@@ -164,8 +147,8 @@ describe("a lost sidecar", () => {
   });
 
   test("that was only told to end gives its tasks back, and they are no suspects", async () => {
-    const runner = new FakeRunner({ credits: 2, isHolding: true });
-    const { submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 2, isHolding: true });
+    const { submit } = createTestQueue(runner);
     const job = submit("A", 2, { firstSeed: 5 });
     for (let count = 0; count < 3; count += 1) {
       runner.failNext(new AppError("task_returned", "The sidecar is told to end."));
@@ -178,9 +161,9 @@ describe("a lost sidecar", () => {
     expect(seedsOf(job)).toEqual([5, 6]);
   });
 
-  test("waits for credits while the sidecar is away", async () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+  test("waits for seats while the sidecar is away", async () => {
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const job = submit("A", 1);
     runner.loseAll();
     await new Promise(setImmediate);
@@ -192,8 +175,8 @@ describe("a lost sidecar", () => {
   });
 
   test("a task that loses it twice fails its job, and only its own", async () => {
-    const runner = new FakeRunner({ credits: 2, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 2, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const bad = submit("bad", 1);
     runner.failNext(createLostError());
     await runner.untilStarted(2);
@@ -210,8 +193,8 @@ describe("a lost sidecar", () => {
 
 describe("a prompt that ends the sidecar", () => {
   test("is found beside twenty good requests, which all succeed, at the cost of two deaths", async () => {
-    const runner = new FakeRunner({ credits: 8, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 8, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const good = Array.from({ length: 10 }, (_, index) => submit(`good ${index}`, 1));
     const bad = submit("bad", 1);
     good.push(...Array.from({ length: 10 }, (_, index) => submit(`later ${index}`, 1)));
@@ -240,16 +223,12 @@ describe("a prompt that ends the sidecar", () => {
 
   test("is refused for a time, and ends the other requests that have it", async () => {
     const clock = { ms: 0 };
-    const runner = new FakeRunner({ credits: 2, isHolding: true });
-    const quarantine = new Quarantine({ durationMs: 1_000, now: () => clock.ms });
-    const queue = new JobQueue({ runner, queueLimit: 9, refusal: () => null, quarantine });
-    const submit = (prompt: string) =>
-      queue.submit(
-        { prompt, seeds: [1], sampling: DEFAULTS, deadlineInMs: LONG_MS },
-        { onImage: () => undefined },
-      );
-    const bad = submit("bad");
-    const alike = submit("bad");
+    const runner = new FakeRunner({ seats: 2, isHolding: true });
+    const now = () => clock.ms;
+    const quarantine = new Quarantine({ durationMs: 1_000, promptLimit: 9, now });
+    const { queue, submit } = createTestQueue(runner, { quarantine });
+    const bad = submit("bad", 1);
+    const alike = submit("bad", 1);
     for (const startedCount of [2, 3]) {
       await runner.untilStarted(startedCount);
       runner.loseAll();
@@ -259,18 +238,18 @@ describe("a prompt that ends the sidecar", () => {
     await expect(bad.done).rejects.toMatchObject({ code: "sidecar_crashed" });
     await expect(alike.done).rejects.toMatchObject({ code: "prompt_quarantined" });
     clock.ms = 600;
-    expect(() => submit("bad")).toThrow("refused for another 1 s");
+    expect(() => submit("bad", 1)).toThrow("refused for another 1 s");
     expect(queue.report()).toMatchObject({ quarantinedPrompts: 1, rejectedJobs: 1 });
     clock.ms = 1_000;
-    expect(() => submit("bad")).not.toThrow();
+    expect(() => submit("bad", 1)).not.toThrow();
     expect(queue.report().quarantinedPrompts).toBe(0);
   });
 });
 
 describe("a job that fails", () => {
-  test("cancels its other tasks and gives their credits to the next job", async () => {
-    const runner = new FakeRunner({ credits: 2, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+  test("cancels its other tasks and gives their seats to the next job", async () => {
+    const runner = new FakeRunner({ seats: 2, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const bad = submit("bad", 4);
     const good = submit("good", 2);
     const failure = new AppError("generation_failed", "The sidecar said no.");
@@ -287,7 +266,7 @@ describe("a job that fails", () => {
 
   test("reports an error without a code as a fault of the server, with its cause kept", async () => {
     const runner = new FakeRunner({ isHolding: true });
-    const { submit } = createQueue(runner);
+    const { submit } = createTestQueue(runner);
     const job = submit("a", 1);
     const cause = new Error("boom");
     runner.failNext(cause);
@@ -295,8 +274,8 @@ describe("a job that fails", () => {
   });
 
   test("ends once: what its tasks report later changes nothing", async () => {
-    const runner = new FakeRunner({ credits: 3, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 3, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const job = submit("a", 3);
     const [first, second, third] = [...runner.held];
     first?.reject(new AppError("generation_failed", "first"));
@@ -305,34 +284,27 @@ describe("a job that fails", () => {
     await expect(job.done).rejects.toThrow("first");
     await new Promise(setImmediate);
     expect(queue.report()).toMatchObject({ failedJobs: 1, retriedImages: 0, openJobs: 0 });
-    expect(runner.freeCredits()).toBe(3);
+    expect(runner.freeSeats()).toBe(3);
   });
 });
 
 describe("cancel and deadline", () => {
   test("a cancelled job frees its place, waiting and running", async () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
-    const { queue, submit } = createQueue(runner);
-    const caller = new AbortController();
-    const job = submit("a", 3, { signal: caller.signal });
-    caller.abort();
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
+    const job = submit("a", 3);
+    job.cancel();
     await expect(job.done).rejects.toMatchObject({ code: "cancelled" });
     expect(queue.report()).toMatchObject({ openJobs: 0, waitingImages: 0, cancelledJobs: 1 });
     expect(runner.held).toHaveLength(0);
   });
 
-  test("a job of a caller who has left already is not taken", () => {
-    const { queue, submit } = createQueue(new FakeRunner());
-    expect(() => submit("a", 1, { signal: AbortSignal.abort() })).toThrow("went away");
-    expect(queue.report().openJobs).toBe(0);
-  });
-
   test.each([
     ["runs", 1],
     ["waits", 0],
-  ])("the deadline ends a job that %s", async (_name, credits) => {
-    const runner = new FakeRunner({ credits, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+  ])("the deadline ends a job that %s", async (_name, seats) => {
+    const runner = new FakeRunner({ seats, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const job = submit("a", 2, { deadlineInMs: 5 });
     await expect(job.done).rejects.toMatchObject({
       code: "deadline_exceeded",
@@ -344,7 +316,7 @@ describe("cancel and deadline", () => {
 
   test("tells the runner how much of the deadline is left", async () => {
     const runner = new FakeRunner();
-    const { submit } = createQueue(runner);
+    const { submit } = createTestQueue(runner);
     await submit("a", 1).done;
     const left = runner.started[0]?.deadlineInMs ?? 0;
     expect(Number.isInteger(left)).toBe(true);
@@ -355,13 +327,13 @@ describe("cancel and deadline", () => {
 
 describe("draining", () => {
   test("an idle queue drains at once", async () => {
-    const { queue } = createQueue(new FakeRunner());
+    const { queue } = createTestQueue(new FakeRunner());
     await expect(queue.drain(LONG_MS)).resolves.toBeUndefined();
   });
 
   test("waits for the jobs that are there", async () => {
-    const runner = new FakeRunner({ credits: 1, isHolding: true });
-    const { queue, submit } = createQueue(runner);
+    const runner = new FakeRunner({ seats: 1, isHolding: true });
+    const { queue, submit } = createTestQueue(runner);
     const job = submit("a", 2);
     const drained = queue.drain(LONG_MS);
     runner.finishNext();
@@ -373,7 +345,7 @@ describe("draining", () => {
   });
 
   test("fails what is not done in time", async () => {
-    const { queue, submit } = createQueue(new FakeRunner({ isHolding: true }));
+    const { queue, submit } = createTestQueue(new FakeRunner({ isHolding: true }));
     const job = submit("a", 1);
     await queue.drain(0);
     await expect(job.done).rejects.toMatchObject({ code: "shutting_down" });

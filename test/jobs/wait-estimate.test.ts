@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { Pace } from "../../src/jobs/wait-estimate.js";
+import { WaitEstimate } from "../../src/jobs/wait-estimate.js";
 
-function paceOf(durationMs: number, runningCount: number): Pace {
-  const pace = new Pace();
+function paceOf(durationMs: number, runningCount: number): WaitEstimate {
+  const pace = new WaitEstimate();
   for (let count = 0; count < 50; count += 1) pace.add(durationMs, runningCount);
   return pace;
 }
@@ -14,17 +14,17 @@ describe("the estimate of when to come back", () => {
     ["faster than a second", 10, 1, 5, 1],
     ["longer than a minute", 30_000, 1, 10, 60],
   ])("%s", (_name, durationMs, runningCount, imageCount, expectedS) => {
-    expect(paceOf(durationMs, runningCount).estimateS(imageCount)).toBe(expectedS);
+    expect(paceOf(durationMs, runningCount).seconds(imageCount)).toBe(expectedS);
   });
 
   test("follows a change of pace", () => {
     const pace = paceOf(1_000, 1);
     for (let count = 0; count < 50; count += 1) pace.add(5_000, 1);
-    expect(pace.estimateS(1)).toBe(5);
+    expect(pace.seconds(1)).toBe(5);
   });
 
   test("is a guess within the limits before anything is known", () => {
-    expect(new Pace().estimateS(1)).toBeGreaterThanOrEqual(1);
-    expect(new Pace().estimateS(1_000)).toBe(60);
+    expect(new WaitEstimate().seconds(1)).toBeGreaterThanOrEqual(1);
+    expect(new WaitEstimate().seconds(1_000)).toBe(60);
   });
 });

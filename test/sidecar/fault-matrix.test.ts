@@ -2,13 +2,13 @@ import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync 
 import os from "node:os";
 import path from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { AppError } from "../../src/errors.js";
-import { JobQueue } from "../../src/jobs/queue.js";
+import { Admission } from "../../src/jobs/admission.js";
+import type { JobImage } from "../../src/jobs/events.js";
 import { createLogger } from "../../src/log.js";
 import type { SupervisionLimits } from "../../src/sidecar/limits.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
-import type { TaskImage } from "../../src/sidecar/task.js";
 import { isRunning } from "../support/processes.js";
+import { createTestQueue, LONG_MS, type TestQueue } from "../support/test-queue.js";
 import { CONFIG, PATIENCE, PYTHON, ROOT, waitForStatus } from "./support.js";
 
 const FAULTY_SIDECAR = path.join(ROOT, "test/fixtures/faulty_sidecar.py");
@@ -86,16 +86,15 @@ function createLimits(moment: Moment, fate: Fate): Partial<SupervisionLimits> {
   };
 }
 const DRAIN_MS = 2_000;
-const SAMPLING = { condScale: null, temperature: null, topK: null, topP: null };
 
 /** One supervisor of one faulty sidecar, and one request for two images. */
 class Cell {
   readonly folder = mkdtempSync(path.join(os.tmpdir(), "dalle-test-"));
   readonly once = mkdtempSync(path.join(os.tmpdir(), "dalle-once-"));
   readonly supervisor: Supervisor;
-  readonly images: TaskImage[] = [];
+  readonly images: JobImage[] = [];
   readonly pids = new Set<number>();
-  readonly #queue: JobQueue;
+  readonly #queue: TestQueue;
 
   constructor(fault: string, moment: Moment, fate: Fate) {
     this.supervisor = new Supervisor({
@@ -111,16 +110,11 @@ class Cell {
       runFolderParent: this.folder,
       random: () => 0,
     });
-    this.#queue = new JobQueue({
-      runner: this.supervisor,
-      queueLimit: 9,
-      // As the server does: what comes after it gave up is refused.
-      refusal: () => (this.supervisor.status().state === "failed" ? SERVER_GAVE_UP : null),
-    });
-    this.supervisor.onStatus(({ pid, state }) => {
+    const admission = new Admission(this.supervisor, LONG_MS);
+    this.#queue = createTestQueue(this.supervisor, { admission, queueLimit: 9 });
+    this.supervisor.onStatus(() => {
+      const { pid } = this.supervisor.status();
       if (pid !== null) this.pids.add(pid);
-      // As the server does.
-      if (state === "failed") this.#queue.failAll(SERVER_GAVE_UP);
     });
   }
 
@@ -129,9 +123,9 @@ class Cell {
   }
 
   async submit(): Promise<void> {
-    const onImage = (image: TaskImage, index: number) => (this.images[index] = image);
-    const spec = { prompt: "a", seeds: [5, 6], sampling: SAMPLING, deadlineInMs: 60_000 };
-    await this.#queue.submit(spec, { onImage }).done;
+    const job = this.#queue.submit("a", 2, { firstSeed: 5 });
+    await job.done;
+    this.images.push(...job.images);
   }
 
   async dispose(): Promise<void> {
@@ -141,8 +135,6 @@ class Cell {
     rmSync(this.once, { recursive: true });
   }
 }
-
-const SERVER_GAVE_UP = new AppError("not_ready", "The model cannot be served.");
 
 /** For docs/operations.md: how long it took to notice the fault, and to be ready again. */
 function report(cell: Cell, title: string, readyAtMs: number): void {
@@ -174,7 +166,7 @@ async function expectFate(cell: Cell, fate: Fate, moment: Moment): Promise<void>
   if (fate === "is given up") {
     await waitForStatus(supervisor, ({ state }) => state === "failed");
     // The first of two images may have been sent before.
-    if (moment !== "sending") await expect(done).rejects.toBe(SERVER_GAVE_UP);
+    if (moment !== "sending") await expect(done).rejects.toMatchObject({ code: "not_ready" });
     return;
   }
   await done;

@@ -1,14 +1,10 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { JobQueue } from "../../src/jobs/queue.js";
 import { SidecarPool } from "../../src/sidecar/pool.js";
 import type { SupervisionLimits } from "../../src/sidecar/limits.js";
-import type { RunOptions } from "../../src/sidecar/task.js";
-import { createSetup, createTask, makeFolder, never, PATIENCE, waitForStatus } from "./support.js";
-
-const options: RunOptions = { signal: never() };
-const SAMPLING = { condScale: null, temperature: null, topK: null, topP: null };
+import { createTestQueue } from "../support/test-queue.js";
+import { createSetup, makeFolder, PATIENCE, runTask, waitForStatus } from "./support.js";
 
 interface PoolOptions {
   readonly modes?: readonly string[];
@@ -33,11 +29,11 @@ function kill(pid: number | null): void {
 }
 
 describe("a pool of sidecars", () => {
-  test("gives work to the one with most free credits", async () => {
+  test("gives work to the one with most free seats", async () => {
     const gate = path.join(makeFolder(), "gate");
-    const { pool } = await startPool({ args: ["--gate", gate] });
-    expect(pool.freeCredits()).toBe(8);
-    const images = Array.from({ length: 6 }, () => pool.run(createTask(), options));
+    const { pool, members } = await startPool({ args: ["--gate", gate] });
+    expect(members.map((one) => one.freeSeats())).toEqual([4, 4]);
+    const images = Array.from({ length: 6 }, () => runTask(pool));
     expect(pool.statuses().map(({ running }) => running)).toEqual([3, 3]);
     writeFileSync(gate, "");
     await Promise.all(images);
@@ -47,25 +43,22 @@ describe("a pool of sidecars", () => {
     const { pool, members } = await startPool({ modes: ["load-failed", "normal"] });
     expect(pool.status()).toMatchObject({ state: "ready" });
     expect(members.map((one) => one.status().state)).toEqual(["failed", "ready"]);
-    await expect(pool.run(createTask(), options)).resolves.toMatchObject({ width: 8 });
+    await expect(runTask(pool)).resolves.toMatchObject({ width: 8 });
   });
 
   test("one that dies leaves the others serving", async () => {
-    const { pool } = await startPool({ limits: { backoffBaseMs: 60_000 } });
+    const { pool, members } = await startPool({ limits: { backoffBaseMs: 60_000 } });
     kill(pool.statuses()[0]?.pid ?? null);
-    await expect.poll(() => pool.freeCredits(), PATIENCE).toBe(4);
+    await expect.poll(() => members[0]?.freeSeats(), PATIENCE).toBe(0);
     expect(pool.status().state).toBe("ready");
-    await expect(pool.run(createTask(), options)).resolves.toMatchObject({ width: 8 });
+    await expect(runTask(pool)).resolves.toMatchObject({ width: 8 });
   });
 
   test("starts all of them anew without an unserved moment, and finishes what runs", async () => {
     const { pool } = await startPool({ args: ["--chunks", "3"] });
     const states = new Set<string>();
-    pool.onStatus(({ state }) => states.add(state));
-    const queue = new JobQueue({ runner: pool, queueLimit: 99, refusal: () => null });
-    const seeds = Array.from({ length: 40 }, (_, index) => index);
-    const spec = { prompt: "a", seeds, sampling: SAMPLING, deadlineInMs: 60_000 };
-    const { done } = queue.submit(spec, { onImage: () => undefined });
+    pool.onStatus(() => states.add(pool.status().state));
+    const { done } = createTestQueue(pool).submit("a", 40);
 
     await Promise.all([pool.restart({ drainMs: 10_000 }), pool.restart({ drainMs: 10_000 })]);
 
@@ -82,14 +75,10 @@ describe("a pool of sidecars", () => {
     async (count) => {
       const modes = Array.from({ length: count }, () => "poison");
       const { pool } = await startPool({ modes });
-      const queue = new JobQueue({ runner: pool, queueLimit: 99, refusal: () => null });
-      const submit = (prompt: string) => {
-        const spec = { prompt, seeds: [1], sampling: SAMPLING, deadlineInMs: 60_000 };
-        return queue.submit(spec, { onImage: () => undefined }).done;
-      };
+      const { submit } = createTestQueue(pool);
       const prompts = Array.from({ length: 21 }, (_, index) => (index === 3 ? "poison" : "good"));
 
-      const results = await Promise.allSettled(prompts.map(submit));
+      const results = await Promise.allSettled(prompts.map((prompt) => submit(prompt, 1).done));
 
       const failed = results.flatMap((result, index) =>
         result.status === "rejected" ? [{ index, error: result.reason as unknown }] : [],

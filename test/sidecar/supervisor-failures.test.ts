@@ -1,21 +1,18 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import type { RunOptions } from "../../src/sidecar/task.js";
 import {
   createSetup,
   createTask,
   expectGone,
   expectNothingLeft,
   makeFolder,
-  never,
   PATIENCE,
+  runTask,
   startReady,
   startTask,
   waitForStatus,
 } from "./support.js";
-
-const options: RunOptions = { signal: never() };
 
 describe("a sidecar that ends in the middle of a task", () => {
   /** Each does its harm to the first spawn only. */
@@ -36,14 +33,14 @@ describe("a sidecar that ends in the middle of a task", () => {
     const { pid } = supervisor.status();
     const task = createTask();
 
-    await expect(supervisor.run(task, options)).rejects.toMatchObject({ code: "sidecar_lost" });
+    await expect(runTask(supervisor, task)).rejects.toMatchObject({ code: "sidecar_lost" });
 
     const status = await waitForStatus(
       supervisor,
       (one) => one.generation === 2 && one.state === "ready",
     );
     expect(status).toMatchObject({ restarts: 1, lastFailure: { code } });
-    const image = await supervisor.run({ ...task, attempt: 2 }, options);
+    const image = await runTask(supervisor, { ...task, attempt: 2 });
     expect([...image.rgb.slice(0, 3)]).toEqual([0x0a, 0x0b, 0x0c]);
     await expectGone(pid);
   });
@@ -63,7 +60,7 @@ describe("a sidecar that ends in the middle of a task", () => {
     }
     await waitForStatus(supervisor, (one) => one.generation === 2 && one.state === "ready");
     writeFileSync(gate, "");
-    await expect(supervisor.run(createTask(), options)).resolves.toMatchObject({ width: 8 });
+    await expect(runTask(supervisor)).resolves.toMatchObject({ width: 8 });
     expect(states).toEqual([
       "starting",
       "loading",
@@ -123,7 +120,7 @@ describe("the delay before a restart", () => {
     });
     for (const index of delays.keys()) {
       const { pid } = await waitForStatus(supervisor, ({ state }) => state === "ready");
-      await supervisor.run(createTask(), options);
+      await runTask(supervisor);
       process.kill(pid ?? 0, "SIGKILL");
       await waitForStatus(supervisor, ({ generation }) => generation === index + 2);
     }
@@ -224,6 +221,6 @@ describe("a sidecar that does not start", () => {
     const { nextTryAt } = await waitForStatus(supervisor, (one) => one.nextTryAt !== null);
 
     expect((nextTryAt ?? 0) - Date.now()).toBeGreaterThan(20_000);
-    expect(supervisor.freeCredits()).toBe(0);
+    expect(supervisor.freeSeats()).toBe(0);
   });
 });

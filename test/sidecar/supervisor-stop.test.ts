@@ -21,7 +21,7 @@ describe("stop", () => {
 
     const stopped = supervisor.stop({ drainMs: 60_000 });
     expect(supervisor.status().state).toBe("draining");
-    expect(supervisor.freeCredits()).toBe(0);
+    expect(supervisor.freeSeats()).toBe(0);
     writeFileSync(gate, "");
 
     await expect(image.done).resolves.toMatchObject({ width: 8 });

@@ -2,16 +2,14 @@ import { readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Dealer } from "zeromq";
-import type { RunOptions } from "../../src/sidecar/task.js";
-import { createTask, makeFolder, never, PATIENCE, startReady } from "./support.js";
-
-const options: RunOptions = { signal: never() };
+import { AppError } from "../../src/errors.js";
+import { createTask, makeFolder, never, PATIENCE, runTask, startReady } from "./support.js";
 
 describe("a sidecar that works", () => {
   test("becomes ready and makes an image of the seed", async () => {
     const { supervisor, states, lines } = await startReady("normal");
 
-    const image = await supervisor.run(createTask({ seed: 0x010203 }), options);
+    const image = await runTask(supervisor, createTask({ seed: 0x010203 }));
 
     expect(image).toMatchObject({ width: 8, height: 4, seed: 0x010203, imageTokens: 16 });
     expect([...image.rgb.slice(0, 6)]).toEqual([1, 2, 3, 1, 2, 3]);
@@ -40,30 +38,28 @@ describe("a sidecar that works", () => {
     expect(supervisor.status().beatAgeMs).toBeGreaterThanOrEqual(0);
   });
 
-  test("has as many credits as slots and prefetched tasks, and says when one is free", async () => {
+  test("has as many seats as slots and prefetched tasks, and says when one is free", async () => {
     const gate = path.join(makeFolder(), "gate");
     const { supervisor } = await startReady("normal", { args: ["--gate", gate] });
-    const credits: number[] = [];
-    supervisor.onCredit(() => credits.push(supervisor.freeCredits()));
-    expect(supervisor.freeCredits()).toBe(4);
+    const seats: number[] = [];
+    supervisor.onSeat(() => seats.push(supervisor.freeSeats()));
+    expect(supervisor.freeSeats()).toBe(4);
 
-    const images = [1, 2, 3, 4].map(() => supervisor.run(createTask(), options));
+    const images = [1, 2, 3, 4].map(() => runTask(supervisor));
 
-    expect(supervisor.freeCredits()).toBe(0);
+    expect(supervisor.freeSeats()).toBe(0);
     expect(supervisor.status().running).toBe(4);
-    await expect(supervisor.run(createTask(), options)).rejects.toMatchObject({
-      code: "not_ready",
-    });
+    expect(supervisor.takeSeat("shared")).toBeNull();
     writeFileSync(gate, "");
     await Promise.all(images);
-    expect(credits).toEqual([1, 2, 3, 4]);
+    expect(seats).toEqual([1, 2, 3, 4]);
   });
 
   test("reports the progress of each task", async () => {
     const { supervisor } = await startReady("normal", { args: ["--chunks", "3"] });
     const counts: number[] = [];
 
-    await supervisor.run(createTask(), {
+    await runTask(supervisor, createTask(), {
       signal: never(),
       onProgress: (count) => counts.push(count),
     });
@@ -91,48 +87,47 @@ describe("a sidecar that works", () => {
     await stranger.send(["DALLE/1", "BYE", '{"reason":"mischief"}']);
 
     await expect.poll(() => supervisor.status().droppedFrames, PATIENCE).toBe(1);
-    expect(supervisor.freeCredits()).toBe(4);
+    expect(supervisor.freeSeats()).toBe(4);
   });
 
   test("may send messages of a later release", async () => {
     const { supervisor } = await startReady("unknown-type");
 
-    await expect(supervisor.run(createTask(), options)).resolves.toMatchObject({ width: 8 });
+    await expect(runTask(supervisor)).resolves.toMatchObject({ width: 8 });
   });
 });
 
 describe("a task", () => {
-  test("that is cancelled rejects at once and gives its credit back later", async () => {
+  test("that is cancelled rejects at once and gives its seat back later", async () => {
     const gate = path.join(makeFolder(), "gate");
     const { supervisor } = await startReady("normal", { args: ["--gate", gate] });
     const abort = new AbortController();
-    const image = supervisor.run(createTask(), { signal: abort.signal });
-    expect(supervisor.freeCredits()).toBe(3);
+    const image = runTask(supervisor, createTask(), { signal: abort.signal });
+    expect(supervisor.freeSeats()).toBe(3);
 
     abort.abort();
 
     await expect(image).rejects.toMatchObject({ code: "cancelled" });
-    await expect.poll(() => supervisor.freeCredits(), PATIENCE).toBe(4);
+    await expect.poll(() => supervisor.freeSeats(), PATIENCE).toBe(4);
     expect(supervisor.status().droppedFrames).toBe(0);
   });
 
   test("that was cancelled before it began is never sent", async () => {
     const { supervisor } = await startReady("normal");
 
-    const image = supervisor.run(createTask(), { signal: AbortSignal.abort() });
+    const image = runTask(supervisor, createTask(), { signal: AbortSignal.abort() });
 
     await expect(image).rejects.toMatchObject({ code: "cancelled" });
-    expect(supervisor.freeCredits()).toBe(4);
+    expect(supervisor.freeSeats()).toBe(4);
   });
 
-  test("whose deadline passes rejects", async () => {
-    const gate = path.join(makeFolder(), "gate");
-    const { supervisor } = await startReady("normal", { args: ["--gate", gate] });
+  test("that is aborted with a reason rejects with that reason", async () => {
+    const { supervisor } = await startReady("normal");
+    const reason = new AppError("deadline_exceeded", "Too late.");
 
-    const image = supervisor.run(createTask({ deadlineInMs: 20 }), options);
-
-    await expect(image).rejects.toMatchObject({ code: "deadline_exceeded" });
-    await expect.poll(() => supervisor.freeCredits(), PATIENCE).toBe(4);
+    await expect(
+      runTask(supervisor, createTask(), { signal: AbortSignal.abort(reason) }),
+    ).rejects.toBe(reason);
   });
 
   test.each([
@@ -141,16 +136,16 @@ describe("a task", () => {
   ])("that ends in %s rejects with %s and harms no other", async (mode, code, message) => {
     const { supervisor } = await startReady(mode);
 
-    await expect(supervisor.run(createTask(), options)).rejects.toMatchObject({ code, message });
+    await expect(runTask(supervisor)).rejects.toMatchObject({ code, message });
 
     expect(supervisor.status()).toMatchObject({ state: "ready", generation: 1 });
-    expect(supervisor.freeCredits()).toBe(4);
+    expect(supervisor.freeSeats()).toBe(4);
   });
 
   test("that is answered twice ends once, and the second answer is counted", async () => {
     const { supervisor } = await startReady("duplicate-result");
 
-    await supervisor.run(createTask(), options);
+    await runTask(supervisor);
 
     await expect.poll(() => supervisor.status().droppedFrames, PATIENCE).toBe(1);
     expect(supervisor.status().state).toBe("ready");
@@ -159,7 +154,7 @@ describe("a task", () => {
   test("is not disturbed by answers to a task that nobody has", async () => {
     const { supervisor } = await startReady("stranger-task");
 
-    await supervisor.run(createTask(), options);
+    await runTask(supervisor);
 
     expect(supervisor.status().droppedFrames).toBe(1);
   });
@@ -168,17 +163,44 @@ describe("a task", () => {
     const { supervisor } = await startReady("normal");
     const prompt = "a".repeat(2 * 1024 * 1024);
 
-    const image = supervisor.run(createTask({ prompt }), options);
+    const image = runTask(supervisor, createTask({ prompt }));
 
     await expect(image).rejects.toMatchObject({ code: "invalid_value" });
-    expect(supervisor.freeCredits()).toBe(4);
+    expect(supervisor.freeSeats()).toBe(4);
   });
 
-  test("with half a character in its prompt is made all the same", async () => {
+  test("with half a character in its prompt is refused by the protocol", async () => {
     const { supervisor } = await startReady("normal");
 
-    const image = supervisor.run(createTask({ prompt: "a \ud83c circle" }), options);
+    const image = runTask(supervisor, createTask({ prompt: "a \ud83c circle" }));
 
-    await expect(image).resolves.toMatchObject({ textTokens: 3 });
+    await expect(image).rejects.toMatchObject({ code: "invalid_value" });
+    expect(supervisor.status().state).toBe("ready");
+  });
+});
+
+describe("a task that must run alone", () => {
+  test("gets a seat in an idle sidecar only, and keeps others out until it is done", async () => {
+    const gate = path.join(makeFolder(), "gate");
+    const { supervisor } = await startReady("normal", { args: ["--gate", gate] });
+    const first = runTask(supervisor);
+    expect(supervisor.takeSeat("alone")).toBeNull();
+    writeFileSync(gate, "");
+    await first;
+
+    const lone = supervisor.takeSeat("alone")?.run(createTask(), { signal: never() });
+
+    expect(supervisor.takeSeat("shared")).toBeNull();
+    await lone;
+    expect(supervisor.freeSeats()).toBe(4);
+  });
+
+  test("finds one sidecar kept free while it waits", async () => {
+    const { supervisor } = await startReady("normal");
+    supervisor.reserve(true);
+    expect(supervisor.takeSeat("shared")).toBeNull();
+    expect(supervisor.takeSeat("alone")).not.toBeNull();
+    supervisor.reserve(false);
+    expect(supervisor.freeSeats()).toBe(4);
   });
 });

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -11,7 +12,7 @@ import type {
 } from "../../src/sidecar/limits.js";
 import type { SidecarState, SidecarStatus } from "../../src/sidecar/status.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
-import type { Task, TaskImage } from "../../src/sidecar/task.js";
+import type { RunOptions, Task, TaskImage, TaskRunner } from "../../src/sidecar/task.js";
 import { isRunning } from "../support/processes.js";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -75,7 +76,8 @@ export function createSetup(mode: string, options: SetupOptions = {}): Setup {
     random: options.random ?? (() => 0),
   });
   const states: SidecarState[] = [];
-  supervisor.onStatus(({ state }) => {
+  supervisor.onStatus(() => {
+    const { state } = supervisor.status();
     if (states.at(-1) !== state) states.push(state);
   });
   onTestFinished(async () => {
@@ -99,19 +101,19 @@ export function waitForStatus(
   fits: (status: SidecarStatus) => boolean,
 ): Promise<SidecarStatus> {
   return new Promise((resolve, reject) => {
-    const check = (status: SidecarStatus) => {
-      if (!fits(status)) return false;
+    const check = () => {
+      const status = supervisor.status();
+      if (!fits(status)) return;
       remove();
       clearTimeout(timer);
       resolve(status);
-      return true;
     };
     const timer = setTimeout(() => {
       remove();
       reject(new Error(`never came; the last status is ${JSON.stringify(supervisor.status())}`));
     }, PATIENCE.timeout);
     const remove = supervisor.onStatus(check);
-    check(supervisor.status());
+    check();
   });
 }
 
@@ -130,20 +132,24 @@ export function createTask(changes: Partial<Task> = {}): Task {
   };
 }
 
+/** Runs a task on a shared seat, which has to be free. */
+export async function runTask(
+  runner: TaskRunner,
+  task: Task = createTask(),
+  options: RunOptions = { signal: never() },
+): Promise<TaskImage> {
+  const seat = runner.takeSeat("shared");
+  if (seat === null) throw new Error("no seat is free");
+  return seat.run(task, options);
+}
+
 /** Runs a task and waits until the sidecar has it; `--gate` keeps it from being finished. */
-export async function startTask(supervisor: Supervisor): Promise<{ done: Promise<TaskImage> }> {
-  const abort = new AbortController();
-  let done: Promise<TaskImage> | undefined;
-  const begun = new Promise<void>((resolve) => {
-    done = supervisor.run(createTask(), {
-      signal: abort.signal,
-      onProgress: () => {
-        resolve();
-      },
-    });
-  });
-  if (done === undefined) throw new Error("a promise starts at once");
-  await Promise.race([begun, done]);
+export async function startTask(runner: TaskRunner): Promise<{ done: Promise<TaskImage> }> {
+  const begun = new EventEmitter();
+  const onProgress = () => begun.emit("progress");
+  const progress = once(begun, "progress");
+  const done = runTask(runner, createTask(), { signal: never(), onProgress });
+  await Promise.race([progress, done]);
   return { done };
 }
 

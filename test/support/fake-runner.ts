@@ -1,5 +1,12 @@
 import { AppError } from "../../src/errors.js";
-import type { RunOptions, Task, TaskImage, TaskRunner } from "../../src/sidecar/task.js";
+import type {
+  RunOptions,
+  Seat,
+  SeatKind,
+  Task,
+  TaskImage,
+  TaskRunner,
+} from "../../src/sidecar/task.js";
 
 export const IMAGE_SIDE = 16;
 
@@ -19,19 +26,6 @@ export function paintImage(task: Task): TaskImage {
   };
 }
 
-/**
- * Makes a painter that ignores the seeds: the picture of the n-th painted task is that of
- * `pictures[n]`, and after the last one that of the last.
- */
-export function paintInOrder(pictures: readonly number[]): (task: Task) => TaskImage {
-  let paintedCount = 0;
-  return (task) => {
-    const picture = pictures[Math.min(paintedCount, pictures.length - 1)] ?? 0;
-    paintedCount += 1;
-    return { ...paintImage({ ...task, seed: picture }), seed: task.seed };
-  };
-}
-
 interface HeldTask {
   readonly task: Task;
   readonly options: RunOptions;
@@ -40,65 +34,67 @@ interface HeldTask {
 }
 
 /**
- * A runner that works at once, or holds its tasks until the test decides about each. Credits behave
- * as a sidecar's: taken before `run` returns, given back when the task settles.
+ * A runner that works at once, or holds its tasks until the test decides about each. Its seats behave
+ * as a sidecar's: taken with `run`, given back when the task settles.
  */
 export class FakeRunner implements TaskRunner {
-  /** Every task in the order of its start. */
+  /** Every task in the order of its start, as it was then. */
   readonly started: Task[] = [];
   /** The tasks that have not settled. */
   readonly held: HeldTask[] = [];
-  #credits: number;
+  #seats: number;
   #isAway = false;
-  #isIsolating = false;
+  #isReserved = false;
   #isLone = false;
   readonly #isHolding: boolean;
-  readonly #paint: (task: Task) => TaskImage;
   readonly #listeners = new Set<() => void>();
   #startWaiters: { count: number; resolve: () => void }[] = [];
 
-  constructor({ credits = 4, isHolding = false, paint = paintImage } = {}) {
-    this.#credits = credits;
+  constructor({ seats = 4, isHolding = false } = {}) {
+    this.#seats = seats;
     this.#isHolding = isHolding;
-    this.#paint = paint;
   }
 
-  freeCredits(): number {
-    const isClosed = this.#isAway || this.#isIsolating || this.#isLone;
-    return isClosed ? 0 : this.#credits;
+  freeSeats(): number {
+    return this.#isAway || this.#isReserved || this.#isLone ? 0 : this.#seats;
   }
 
-  canRunAlone(): boolean {
-    return !this.#isAway && this.#credits > 0 && this.held.length === 0;
+  takeSeat(kind: SeatKind): Seat | null {
+    const isFree =
+      kind === "alone"
+        ? !this.#isAway && this.#seats > 0 && this.held.length === 0
+        : this.freeSeats() > 0;
+    return isFree ? { run: (task, options) => this.#run(task, options, kind) } : null;
   }
 
-  isolate(isWanted: boolean): void {
-    this.#isIsolating = isWanted;
+  reserve(isWanted: boolean): void {
+    this.#isReserved = isWanted;
   }
 
-  onCredit(listener: () => void): () => void {
+  onSeat(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  async run(task: Task, options: RunOptions): Promise<TaskImage> {
-    this.#credits -= 1;
-    this.#isLone = options.isAlone === true;
-    this.started.push(task);
+  async #run(task: Task, options: RunOptions, kind: SeatKind): Promise<TaskImage> {
+    this.#seats -= 1;
+    this.#isLone = kind === "alone";
+    const { attempt, deadlineInMs, prompt, sampling, seed, taskId } = task;
+    this.started.push({ attempt, deadlineInMs, prompt, sampling, seed, taskId });
     this.#startWaiters = this.#startWaiters.filter(({ count, resolve }) => {
       if (this.started.length >= count) resolve();
       return this.started.length < count;
     });
     try {
-      return this.#isHolding ? await this.#hold(task, options) : this.#paint(task);
+      return this.#isHolding ? await this.#hold(task, options) : paintImage(task);
     } finally {
       this.#isLone = false;
-      this.addCredits(1);
+      this.addSeats(1);
     }
   }
 
-  addCredits(count: number): void {
-    this.#credits += count;
+  addSeats(count: number): void {
+    this.#seats += count;
     for (const listener of this.#listeners) listener();
   }
 
@@ -111,14 +107,14 @@ export class FakeRunner implements TaskRunner {
   /** Finishes the held task that started first. */
   finishNext(): void {
     const held = this.held.shift();
-    held?.resolve(this.#paint(held.task));
+    held?.resolve(paintImage(held.task));
   }
 
   failNext(error: unknown): void {
     this.held.shift()?.reject(error);
   }
 
-  /** What the supervisor does when the process dies: no credits, and every running task is lost. */
+  /** What the supervisor does when the process dies: no seats, and every running task is lost. */
   loseAll(): void {
     this.#isAway = true;
     for (const held of this.held.splice(0)) held.reject(createLostError());
@@ -127,7 +123,7 @@ export class FakeRunner implements TaskRunner {
   /** The sidecar is ready again. */
   comeBack(): void {
     this.#isAway = false;
-    this.addCredits(0);
+    this.addSeats(0);
   }
 
   #hold(task: Task, options: RunOptions): Promise<TaskImage> {

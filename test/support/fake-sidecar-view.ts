@@ -26,7 +26,7 @@ const BLANK: SidecarStatus = {
 /** A sidecar as seen from the jobs: a status that the test sets. */
 export class FakeSidecar implements SidecarView {
   #status: SidecarStatus;
-  readonly #listeners = new Set<(status: SidecarStatus) => void>();
+  readonly #listeners = new Set<() => void>();
 
   constructor(state: SidecarStatus["state"] = "starting") {
     this.#status = { ...BLANK, state };
@@ -36,13 +36,13 @@ export class FakeSidecar implements SidecarView {
     return this.#status;
   }
 
-  onStatus(listener: (status: SidecarStatus) => void): () => void {
+  onStatus(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   set(change: Partial<SidecarStatus>): void {
     this.#status = { ...this.#status, ...change };
-    for (const listener of this.#listeners) listener(this.#status);
+    for (const listener of this.#listeners) listener();
   }
 }

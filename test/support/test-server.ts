@@ -8,8 +8,9 @@ import { createHttpServer } from "../../src/http/server.js";
 import { createEncoder, type ImageFormat } from "../../src/images/encode.js";
 import type { ImageStore } from "../../src/images/store.js";
 import { Admission } from "../../src/jobs/admission.js";
-import { PictureGenerator } from "../../src/jobs/image-service.js";
+import { ImageService } from "../../src/jobs/image-service.js";
 import { buildHealth } from "../../src/health/report.js";
+import { Quarantine } from "../../src/jobs/quarantine.js";
 import { JobQueue } from "../../src/jobs/queue.js";
 import { createLogger } from "../../src/log.js";
 import { Metrics } from "../../src/health/metrics.js";
@@ -66,28 +67,26 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     while (!logLines.some((line) => line["msg"] === message)) await once(logEvents, "line");
   };
   const metrics = new Metrics();
-  const admission = new Admission(sidecar);
+  const admission = new Admission(sidecar, 60_000);
   const queue = new JobQueue({
     runner,
     queueLimit: options.queueLimit ?? 500,
-    refusal: () => admission.refusal(),
-    observer: metrics,
+    encoder: createEncoder(),
+    admission,
+    quarantine: new Quarantine({ durationMs: 600_000, promptLimit: 1_000 }),
+    deathLimit: 2,
+    unsavedCount: () => options.store?.report().waitingCount ?? 0,
+  });
+  queue.onEvent((event) => {
+    metrics.observeJob(event);
   });
   const store = options.store ?? null;
   const requestTimeoutMs = options.requestTimeoutMs ?? 60_000;
-  const encoder = createEncoder();
-  const generator = new PictureGenerator({
-    broker: queue,
-    encoder,
-    store,
-    requestTimeoutMs,
-    log,
-    observer: metrics,
-  });
-  const unreadiness = (): AppError | null => admission.unreadiness() ?? queue.describeFull(1);
+  const imageService = new ImageService({ broker: queue, store, requestTimeoutMs, log });
+  const unreadiness = (): AppError | null => admission.readyRefusal() ?? queue.refusal(1);
   const app = createApp({
     log,
-    generator,
+    imageService,
     format: options.format ?? "jpeg",
     models: new ModelCatalogue("Nano", Date.now()),
     limits: () => TEST_LIMITS,

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { JobQueue } from "../../src/jobs/queue.js";
 import { Quarantine } from "../../src/jobs/quarantine.js";
 import { Admission } from "../../src/jobs/admission.js";
 import { Breaker } from "../../src/sidecar/restart/breaker.js";
 import { buildHealth } from "../../src/health/report.js";
 import { FakeRunner } from "../support/fake-runner.js";
-import { createSetup, createTask, never, startReady, waitForStatus } from "../sidecar/support.js";
+import { createTestQueue } from "../support/test-queue.js";
+import { createSetup, runTask, startReady, waitForStatus } from "../sidecar/support.js";
 
 /** Someone sets the clock of the machine, or it was wrong until the network came. */
 
@@ -30,7 +30,7 @@ describe.each([
       limits: { backoffBaseMs: 4_000 },
       random: () => 0.5,
     });
-    const admission = new Admission(supervisor);
+    const admission = new Admission(supervisor, 60_000);
     supervisor.start();
     await waitForStatus(supervisor, ({ nextTryAt }) => nextTryAt !== null);
 
@@ -39,25 +39,22 @@ describe.each([
     const leftMs = (supervisor.status().nextTryAt ?? 0) - Date.now();
     expect(leftMs).toBeGreaterThan(0);
     expect(leftMs).toBeLessThanOrEqual(2_000);
-    expect(admission.unreadiness()?.retryAfterS).toBeLessThanOrEqual(4);
+    expect(admission.readyRefusal()?.retryAfterS).toBeLessThanOrEqual(4);
     await waitForStatus(supervisor, ({ generation }) => generation === 2);
   });
 
   test("and a sidecar that works is not taken for silent or hung", async () => {
     const { supervisor } = await startReady("normal");
     jump();
-    await supervisor.run(createTask(), { signal: never() });
+    await runTask(supervisor);
     const { beatAgeMs, generation } = supervisor.status();
     expect(generation).toBe(1);
     expect(beatAgeMs).toBeLessThan(60_000);
   });
 
   test("and a request keeps its deadline", async () => {
-    const runner = new FakeRunner({ isHolding: true, credits: 1 });
-    const queue = new JobQueue({ runner, queueLimit: 9, refusal: () => null });
-    const sampling = { condScale: null, temperature: null, topK: null, topP: null };
-    const spec = { prompt: "a", seeds: [1, 2], sampling, deadlineInMs: 30_000 };
-    const { done } = queue.submit(spec, { onImage: () => undefined });
+    const runner = new FakeRunner({ isHolding: true, seats: 1 });
+    const { done } = createTestQueue(runner).submit("a", 2, { deadlineInMs: 30_000 });
 
     jump();
     runner.finishNext();
@@ -79,7 +76,7 @@ describe.each([
   });
 
   test("and a prompt is refused for as long as was said", () => {
-    const quarantine = new Quarantine({ durationMs: HOUR_MS });
+    const quarantine = new Quarantine({ durationMs: HOUR_MS, promptLimit: 9 });
     quarantine.add("a");
     jump();
     expect(quarantine.refusal("a")?.message).toMatch(/another 3(600|5\d\d) s/);
@@ -87,7 +84,7 @@ describe.each([
 
   test("and the server has not been up for longer or shorter", async () => {
     const { supervisor } = createSetup("normal");
-    const queue = new JobQueue({ runner: supervisor, queueLimit: 9, refusal: () => null });
+    const { queue } = createTestQueue(supervisor);
     const report = () =>
       buildHealth({
         version: "0",

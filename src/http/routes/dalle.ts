@@ -1,7 +1,8 @@
 import { Router, type Request, type RequestHandler } from "express";
 import { z } from "zod";
 import type { ImageFormat } from "../../images/encode.js";
-import type { Generated, Generator } from "../../jobs/image-service.js";
+import type { ImageAnswer, ImageService } from "../../jobs/image-service.js";
+import { createSeeds } from "../../jobs/seeds.js";
 import { parseJsonObject, readBody } from "../body.js";
 import { abortOnDisconnect } from "../disconnect.js";
 import { refuseMethods } from "../errors.js";
@@ -18,7 +19,7 @@ import {
 const MAX_IMAGES = 100;
 
 export interface DalleOptions {
-  readonly generator: Generator;
+  readonly imageService: ImageService;
   readonly format: ImageFormat;
   readonly limits: () => SamplingLimits;
 }
@@ -33,17 +34,15 @@ export function createDalleRouter(options: DalleOptions): Router {
   return router;
 }
 
-function createHandler({ generator, format, limits }: DalleOptions): RequestHandler {
+function createHandler({ imageService, format, limits }: DalleOptions): RequestHandler {
   return async (request, response) => {
     const fields = readFields(schemaFor(limits()), parseJsonObject(request));
-    const generated = await generator.generate(
+    const generated = await imageService.generate(
       {
         prompt: fields.text,
-        imageCount: fields.num_images ?? 1,
-        seed: fields.seed ?? null,
+        seeds: createSeeds(fields.seed ?? null, fields.num_images ?? 1),
         sampling: toSamplingSettings(fields),
-        format,
-        quality: null,
+        output: { format, quality: null },
       },
       abortOnDisconnect(response),
     );
@@ -63,7 +62,7 @@ const schemaFor = memoizeSchema((limits) =>
  * The original page reads `generatedImgs` and puts the format in a data URL, in lower case; everybody
  * else gets the documented names only.
  */
-function formatAnswer({ images }: Generated, format: ImageFormat, isPlayground: boolean) {
+function formatAnswer({ images }: ImageAnswer, format: ImageFormat, isPlayground: boolean) {
   const generatedImages = images.map(({ bytes }) => bytes.toString("base64"));
   const seeds = images.map(({ seed }) => seed);
   return isPlayground

@@ -2,7 +2,8 @@ import { Router, type RequestHandler } from "express";
 import { z } from "zod";
 import { AppError } from "../../errors.js";
 import { IMAGE_FORMATS, type ImageFormat } from "../../images/encode.js";
-import type { Generated, GenerateRequest, Generator } from "../../jobs/image-service.js";
+import type { ImageAnswer, ImageRequest, ImageService } from "../../jobs/image-service.js";
+import { createSeeds } from "../../jobs/seeds.js";
 import { parseJsonObject, readBody } from "../body.js";
 import { abortOnDisconnect } from "../disconnect.js";
 import { refuseMethods } from "../errors.js";
@@ -24,7 +25,7 @@ const MAX_IMAGES = 10;
 const DEFAULT_FORMAT: ImageFormat = "png";
 
 export interface OpenAiOptions {
-  readonly generator: Generator;
+  readonly imageService: ImageService;
   readonly models: ModelCatalogue;
   readonly limits: () => SamplingLimits;
 }
@@ -39,15 +40,15 @@ export function createOpenAiRouter(options: OpenAiOptions): Router {
   return router;
 }
 
-function createHandler({ generator, models, limits }: OpenAiOptions): RequestHandler {
+function createHandler({ imageService, models, limits }: OpenAiOptions): RequestHandler {
   return async (request, response) => {
     const createdS = Math.floor(Date.now() / 1000);
     const fields = readFields(schemaFor(limits()), parseJsonObject(request));
     refuseUnsupported(fields);
     if (typeof fields.model === "string") models.find(fields.model);
-    const generateRequest = toGenerateRequest(fields);
-    const generated = await generator.generate(generateRequest, abortOnDisconnect(response));
-    response.json(formatAnswer(generated, generateRequest.format, createdS));
+    const imageRequest = toImageRequest(fields);
+    const answer = await imageService.generate(imageRequest, abortOnDisconnect(response));
+    response.json(formatAnswer(answer, imageRequest.output.format, createdS));
   };
 }
 
@@ -97,21 +98,22 @@ function createUnsupportedError(param: string, value: string, supported: string)
   return new AppError("unsupported_value", message, { param });
 }
 
-function toGenerateRequest(fields: Fields): GenerateRequest {
+function toImageRequest(fields: Fields): ImageRequest {
   const compression = fields.output_compression ?? null;
   return {
     prompt: fields.prompt,
-    imageCount: fields.n ?? 1,
-    seed: fields.seed ?? null,
+    seeds: createSeeds(fields.seed ?? null, fields.n ?? 1),
     sampling: toSamplingSettings(fields),
-    format: fields.output_format ?? DEFAULT_FORMAT,
-    // 0 is allowed by the interface; the encoders start at 1.
-    quality: compression === null ? null : Math.max(1, compression),
+    output: {
+      format: fields.output_format ?? DEFAULT_FORMAT,
+      // 0 is allowed by the interface; the encoders start at 1.
+      quality: compression === null ? null : Math.max(1, compression),
+    },
   };
 }
 
-function formatAnswer(generated: Generated, format: ImageFormat, createdS: number) {
-  const { images, textTokens, imageTokens } = generated;
+function formatAnswer(answer: ImageAnswer, format: ImageFormat, createdS: number) {
+  const { images, textTokens, imageTokens } = answer;
   const [first] = images;
   return {
     created: createdS,

@@ -11,23 +11,23 @@ import type {
   SidecarConfig,
   UpMessage,
 } from "../../wire/messages.js";
-import { createFailure, createReportedFailure, type Failure } from "../failure.js";
-import type { RunOptions, Task, TaskImage } from "../task.js";
+import { createFailure, type Failure } from "../failure.js";
+import type { Seat, SeatKind } from "../task.js";
 import { PendingTasks } from "./pending-tasks.js";
 
 /** How long the exit of a sidecar that cannot be reached may take to be noticed. */
 const UNREACHABLE_GRACE_MS = 200;
 
-/** What a client tells the one who owns it. */
+/** The events of a client. */
 export interface ClientEvents {
   /** HELLO was right and has been answered. */
   readonly onWelcomed: () => void;
   readonly onPhase: (phase: Phase) => void;
   readonly onReady: (ready: Ready) => void;
   readonly onBeat: (beat: Beat) => void;
-  /** A credit is free again. */
+  /** A seat may be free again. */
   readonly onFreed: () => void;
-  /** The sidecar has broken the rules or has given up; it has to be ended. */
+  /** The sidecar has broken the protocol or has given up; it has to be ended. */
   readonly onFailure: (failure: Failure) => void;
 }
 
@@ -43,64 +43,64 @@ export interface ClientOptions {
 }
 
 /**
- * Our end of the conversation with one sidecar: the handshake, the tasks, the rules. It does no I/O:
- * it is given the frames that arrive and a function that sends.
+ * The server's end of the link to one sidecar: the handshake, the seats, the rules of the protocol.
+ * It does no I/O: it is given the frames that arrive and a function that sends.
  */
 export class SidecarClient {
+  readonly tasks: PendingTasks;
   readonly #options: ClientOptions;
-  readonly #tasks: PendingTasks;
   #isWelcomed = false;
   #isClosing = false;
+  /** Whether the task that runs must not share the sidecar. */
+  #isLone = false;
   #ready: Ready | null = null;
   #droppedCount = 0;
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    this.#tasks = new PendingTasks({
-      send: options.send,
-      acceptLimitMs: options.acceptLimitMs,
-      onFreed: options.events.onFreed,
+    const { send, acceptLimitMs, events } = options;
+    this.tasks = new PendingTasks({
+      send,
+      acceptLimitMs,
+      onFreed: () => {
+        if (this.tasks.size === 0) this.#isLone = false;
+        events.onFreed();
+      },
       onUnreachable: (error) => {
         this.#noteUnreachable(error);
       },
-      onOverdue: ({ taskId }) => {
-        const limit = `${options.acceptLimitMs} ms`;
-        this.#fail(
-          createFailure(
-            "accept_timeout",
-            `the sidecar did not answer task ${taskId} within ${limit}`,
-          ),
-        );
+      onOverdue: (taskId) => {
+        const message = `the sidecar did not answer task ${taskId} within ${acceptLimitMs} ms`;
+        this.#fail(createFailure("accept_timeout", message));
       },
     });
   }
 
-  /** What the sidecar said of itself; null until it is ready. */
+  /** What the sidecar said about itself; null until it is ready. */
   get ready(): Ready | null {
     return this.#ready;
   }
 
-  get runningCount(): number {
-    return this.#tasks.size;
-  }
-
-  get finishedCount(): number {
-    return this.#tasks.finishedCount;
-  }
-
-  /** Answers that nobody waited for. */
+  /** Answers that no task waited for. */
   get droppedCount(): number {
     return this.#droppedCount;
   }
 
-  freeCredits(): number {
-    if (this.#ready === null || this.#isClosing) return 0;
+  /** How many shared seats are free. */
+  freeSeats(): number {
+    if (this.#ready === null || this.#isClosing || this.#isLone) return 0;
     const { slots } = this.#ready;
-    return Math.max(0, slots + (this.#options.prefetch ?? slots) - this.#tasks.size);
+    return Math.max(0, slots + (this.#options.prefetch ?? slots) - this.tasks.size);
   }
 
-  run(task: Task, options: RunOptions): Promise<TaskImage> {
-    return this.#tasks.run(task, options);
+  takeSeat(kind: SeatKind): Seat | null {
+    if (this.freeSeats() === 0 || (kind === "alone" && this.tasks.size > 0)) return null;
+    return {
+      run: (task, options) => {
+        this.#isLone = kind === "alone";
+        return this.tasks.run(task, options);
+      },
+    };
   }
 
   /** Takes the frames of one message. */
@@ -110,26 +110,28 @@ export class SidecarClient {
       if (message !== null) this.#handle(message);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      const code = error instanceof VersionMismatchError ? "version_mismatch" : "protocol_error";
-      this.#fail(createFailure(code, `the sidecar sent what it may not: ${error.message}`));
+      const isPermanent = error instanceof VersionMismatchError;
+      const code = isPermanent ? "version_mismatch" : "protocol_error";
+      const message = `the sidecar broke the protocol: ${error.message}`;
+      this.#fail({ code, message, isPermanent });
     }
   }
 
-  /** Gives no more credits; answers still count. */
-  stopCredits(): void {
+  /** Gives no more seats; answers still count. */
+  closeSeats(): void {
     this.#isClosing = true;
   }
 
-  /** Gives no more credits and lets the sidecar finish. */
+  /** Gives no more seats and lets the sidecar finish. */
   async drain(): Promise<void> {
     this.#isClosing = true;
     await this.#options.send({ type: "DRAIN" });
   }
 
-  /** Gives no more credits and ends every task with `error`. */
+  /** Gives no more seats and ends every task with `error`. */
   close(error: AppError): void {
     this.#isClosing = true;
-    this.#tasks.failAll(error);
+    this.tasks.failAll(error);
   }
 
   #handle(message: UpMessage): void {
@@ -153,7 +155,7 @@ export class SidecarClient {
         events.onBeat(message);
         break;
       case "PROGRESS":
-        this.#tasks.progress(message);
+        this.tasks.progress(message);
         break;
       case "BYE":
         this.#isClosing = true;
@@ -162,13 +164,13 @@ export class SidecarClient {
         this.#receiveFailure(message);
         break;
       case "REJECTED":
-        // Someone else told it to drain; asking again would only use up the tries of the task.
+        // It is draining for another reason; sending more would only use up the tries of the tasks.
         if (message.code === "draining") this.#isClosing = true;
-        this.#drop(this.#tasks.receive(message));
+        this.#drop(this.tasks.receive(message));
         break;
       case "ACCEPTED":
       case "IMAGE":
-        this.#drop(this.#tasks.receive(message));
+        this.#drop(this.tasks.receive(message));
         break;
     }
   }
@@ -196,15 +198,16 @@ export class SidecarClient {
   }
 
   #receiveFailure(failed: Failed): void {
-    // First, so that the credit that comes free is not used for another task.
+    // First, so that the seat that comes free is not used for another task.
     if (failed.fatal) this.#isClosing = true;
-    if (failed.taskId !== null) this.#drop(this.#tasks.receive(failed));
+    if (failed.taskId !== null) this.#drop(this.tasks.receive(failed));
     if (failed.fatal) {
-      this.#fail(createReportedFailure(failed.code, `${failed.code}: ${failed.message}`));
+      const message = `${failed.code}: ${failed.message}`;
+      this.#fail({ code: failed.code, message, isPermanent: !failed.retryable });
     }
   }
 
-  /** Mostly its exit is about to be told, which says more; so the failure comes a little later. */
+  /** Its exit usually follows and says more; so the failure comes a little later. */
   #noteUnreachable(error: unknown): void {
     if (this.#isClosing) return;
     this.#isClosing = true;

@@ -9,10 +9,9 @@ import type {
   Rejected,
 } from "../../wire/messages.js";
 import { createReturnError } from "../failure.js";
-import { PendingTask } from "./pending-task.js";
 import type { RunOptions, Task, TaskImage } from "../task.js";
 
-/** What the answers of a sidecar mean for the one who asked. What is not here is `generation_failed`. */
+/** What the answers of a sidecar mean to the caller. What is not here is `generation_failed`. */
 const ERROR_OF_CODE: ReadonlyMap<string, ErrorCode> = new Map([
   ["prompt_invalid", "invalid_value"],
   ["setting_invalid", "invalid_value"],
@@ -21,24 +20,38 @@ const ERROR_OF_CODE: ReadonlyMap<string, ErrorCode> = new Map([
   ["draining", "task_returned"],
 ]);
 
-export interface TaskTableOptions {
+export interface PendingTasksOptions {
   readonly send: (message: DownMessage) => Promise<void>;
   /** How long the sidecar may take to say ACCEPTED or REJECTED. */
   readonly acceptLimitMs: number;
-  readonly onOverdue: (task: Task) => void;
+  readonly onOverdue: (taskId: string) => void;
   /** A task could not be sent: the sidecar is gone, or does not read. */
   readonly onUnreachable: (error: unknown) => void;
   /** Called after a task has left the table. */
   readonly onFreed: () => void;
 }
 
-/** Brings the answers of one sidecar to those who wait for them. */
+/** A task that the sidecar has and has not answered. */
+interface PendingTask extends RunOptions {
+  readonly attempt: number;
+  readonly acceptTimer: NodeJS.Timeout;
+  readonly resolve: (image: TaskImage) => void;
+  readonly reject: (error: AppError) => void;
+  readonly onAbort: () => void;
+}
+
+/**
+ * Correlates the answers of one sidecar with the tasks that it was sent.
+ *
+ * A task whose signal aborts is rejected at once, but stays here until the sidecar has let go of it:
+ * until then it occupies a seat.
+ */
 export class PendingTasks {
-  readonly #options: TaskTableOptions;
+  readonly #options: PendingTasksOptions;
   readonly #pending = new Map<string, PendingTask>();
   #finishedCount = 0;
 
-  constructor(options: TaskTableOptions) {
+  constructor(options: PendingTasksOptions) {
     this.#options = options;
   }
 
@@ -53,83 +66,82 @@ export class PendingTasks {
   }
 
   /** Sends a task; it is in the table before this returns. */
-  run(task: Task, options: RunOptions): Promise<TaskImage> {
-    if (options.signal.aborted) {
-      return Promise.reject(new AppError("cancelled", "The task was cancelled."));
-    }
-    if (this.#pending.has(task.taskId)) {
-      return Promise.reject(new AppError("internal_error", `${task.taskId} is already running`));
-    }
-    const pending = new PendingTask(task, options, this.#options.acceptLimitMs, {
-      onOverdue: this.#options.onOverdue,
-      onAbandoned: ({ taskId }) => {
-        void this.#send({ type: "CANCEL", taskId });
-      },
+  run(task: Task, { signal, ...options }: RunOptions): Promise<TaskImage> {
+    const { taskId, attempt } = task;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) throw toAbortError(signal);
+      if (this.#pending.has(taskId)) {
+        throw new AppError("internal_error", `${taskId} is already running`);
+      }
+      const onAbort = () => {
+        // The accept timer goes on, for the sidecar still has to answer.
+        reject(toAbortError(signal));
+        void this.#sendCancel(taskId);
+      };
+      const acceptTimer = setTimeout(() => {
+        this.#options.onOverdue(taskId);
+      }, this.#options.acceptLimitMs);
+      signal.addEventListener("abort", onAbort, { once: true });
+      const pending = { ...options, signal, attempt, acceptTimer, resolve, reject, onAbort };
+      this.#pending.set(taskId, pending);
+      void this.#sendTask(task, pending);
     });
-    this.#pending.set(task.taskId, pending);
-    void this.#submit(pending);
-    return pending.image;
   }
 
-  /** Takes an answer; false when nobody waits for it (a duplicate, or one that comes too late). */
-  receive(message: Accepted | Rejected | Image | Failed): boolean {
-    const pending = this.#find(message.taskId, message.attempt);
-    if (pending === null) return false;
-    switch (message.type) {
-      case "ACCEPTED":
-        pending.accept();
-        return true;
-      case "IMAGE":
-        this.#finishedCount += 1;
-        this.#remove(pending);
-        pending.finish(toTaskImage(message));
-        break;
-      case "REJECTED":
-      case "FAILED":
-        this.#remove(pending);
-        pending.fail(createTaskError(message));
-        break;
+  /** Takes an answer; false when no task waits for it (a duplicate, or one that comes too late). */
+  receive(answer: Accepted | Rejected | Image | Failed): boolean {
+    const { taskId } = answer;
+    if (taskId === null) return false;
+    const pending = this.#pending.get(taskId);
+    if (pending?.attempt !== answer.attempt) return false;
+    if (answer.type === "ACCEPTED") {
+      clearTimeout(pending.acceptTimer);
+      return true;
+    }
+    this.#remove(taskId, pending);
+    if (answer.type === "IMAGE") {
+      this.#finishedCount += 1;
+      pending.resolve(toTaskImage(answer));
+    } else {
+      pending.reject(createTaskError(answer));
     }
     this.#options.onFreed();
     return true;
   }
 
   progress({ tasks }: Progress): void {
-    for (const [taskId, tokenCount] of tasks) this.#pending.get(taskId)?.progress(tokenCount);
+    for (const [taskId, tokenCount] of tasks) this.#pending.get(taskId)?.onProgress?.(tokenCount);
   }
 
   /** Ends every task. */
   failAll(error: AppError): void {
-    for (const pending of [...this.#pending.values()]) {
-      this.#remove(pending);
-      pending.fail(error);
+    for (const [taskId, pending] of [...this.#pending]) {
+      this.#remove(taskId, pending);
+      pending.reject(error);
     }
   }
 
-  async #submit(pending: PendingTask): Promise<void> {
+  async #sendTask(task: Task, pending: PendingTask): Promise<void> {
     try {
-      await this.#options.send(toGenerate(pending.task));
+      await this.#options.send(toGenerate(task));
     } catch (error) {
-      if (this.#pending.get(pending.task.taskId) !== pending) return;
-      this.#remove(pending);
+      if (this.#pending.get(task.taskId) !== pending) return;
+      this.#remove(task.taskId, pending);
       if (!(error instanceof ProtocolError)) this.#options.onUnreachable(error);
-      pending.fail(createSendError(error));
+      pending.reject(createSendError(error));
       this.#options.onFreed();
     }
   }
 
-  /** Sends what needs no answer; when the peer is gone, its exit tells us. */
-  async #send(message: DownMessage): Promise<void> {
-    await this.#options.send(message).catch(() => undefined);
+  /** When the peer is gone, its exit tells us. */
+  async #sendCancel(taskId: string): Promise<void> {
+    await this.#options.send({ type: "CANCEL", taskId }).catch(() => undefined);
   }
 
-  #find(taskId: string | null, attempt: number | null): PendingTask | null {
-    const pending = taskId === null ? undefined : this.#pending.get(taskId);
-    return pending?.task.attempt === attempt ? pending : null;
-  }
-
-  #remove(pending: PendingTask): void {
-    this.#pending.delete(pending.task.taskId);
+  #remove(taskId: string, { acceptTimer, signal, onAbort }: PendingTask): void {
+    this.#pending.delete(taskId);
+    clearTimeout(acceptTimer);
+    signal.removeEventListener("abort", onAbort);
   }
 }
 
@@ -138,8 +150,7 @@ function toGenerate(task: Task): DownMessage {
     type: "GENERATE",
     taskId: task.taskId,
     attempt: task.attempt,
-    // Half a surrogate pair has no UTF-8; it becomes U+FFFD here, as everywhere in Node.
-    prompt: Buffer.from(task.prompt).toString(),
+    prompt: task.prompt,
     seed: task.seed,
     ...task.sampling,
     previewEvery: 0,
@@ -152,10 +163,15 @@ function toTaskImage({ width, height, seed, payload, ...image }: Image): TaskIma
   return { width, height, seed, rgb: payload, textTokens, imageTokens, seconds };
 }
 
+function toAbortError({ reason }: AbortSignal): AppError {
+  if (reason instanceof AppError) return reason;
+  return new AppError("cancelled", "The task was cancelled.", { cause: reason });
+}
+
 function createTaskError(answer: Rejected | Failed): AppError {
   const isLast = answer.type === "FAILED" && answer.fatal && answer.retryable;
   const code = isLast ? "sidecar_lost" : (ERROR_OF_CODE.get(answer.code) ?? "generation_failed");
-  // Only what is said about the request itself is meant for the eyes of the client.
+  // Only what concerns the request itself is for the client.
   const message =
     code === "invalid_value" ? answer.message : `The image was not made (${answer.code}).`;
   return new AppError(code, message, { cause: new Error(`${answer.code}: ${answer.message}`) });

@@ -38,7 +38,7 @@ export function recordSidecar(folder: string, pid: number, args: readonly string
  *
  * @returns its pid when it had to be ended, else null.
  */
-export async function endLeftover(folder: string): Promise<number | null> {
+export async function endOrphan(folder: string): Promise<number | null> {
   const record = readRecord(folder);
   if (record === null || !isRunning(record)) return null;
   const isLeader = readProcess(record.pid)?.groupId === record.pid;

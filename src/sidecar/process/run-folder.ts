@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { z } from "zod";
-import { endLeftover } from "./orphan.js";
+import { endOrphan } from "./orphan.js";
 import { readPidNamespace, readStartTime } from "./procfs.js";
 
 const PREFIX = "dalle-run-";
@@ -66,7 +66,7 @@ export async function sweepRunFolders(
   let removedCount = 0;
   for (const folder of folders) {
     if (!(await isStale(folder))) continue;
-    const endedPid = await endLeftover(folder);
+    const endedPid = await endOrphan(folder);
     if (endedPid !== null) onEnded(endedPid);
     await rm(folder, { recursive: true, force: true });
     removedCount += 1;

@@ -5,13 +5,13 @@ import type { EventLog, SpawnId } from "../event-log.js";
 import type { SupervisionLimits } from "../limits.js";
 import type { LastFailure, SidecarStatus } from "../status.js";
 
-/** When the next start is: after so many milliseconds, at once, or when someone asks for it. */
-export type Pause = number | "none" | "for_ever";
+/** When the next start is: after so many milliseconds, at once, or when a restart is requested. */
+export type Pause = number | "none" | "until_asked";
 
 /** Decides what follows the end of a sidecar, and remembers why it ended. */
 export class Recovery {
   readonly #limits: SupervisionLimits;
-  readonly #life: EventLog;
+  readonly #events: EventLog;
   readonly #backoff: Backoff;
   readonly #breaker: Breaker;
   readonly #restartReasons = new Map<string, number>();
@@ -22,9 +22,9 @@ export class Recovery {
   /** On the clock that never goes back, as everything that is waited for. */
   #nextTryAtMs: number | null = null;
 
-  constructor(limits: SupervisionLimits, life: EventLog, random: (() => number) | undefined) {
+  constructor(limits: SupervisionLimits, events: EventLog, random: (() => number) | undefined) {
     this.#limits = limits;
-    this.#life = life;
+    this.#events = events;
     this.#backoff = new Backoff({
       baseMs: limits.backoffBaseMs,
       capMs: limits.backoffCapMs,
@@ -37,7 +37,7 @@ export class Recovery {
   }
 
   /** The part of the status that is about what went wrong so far. */
-  describe(): Pick<SidecarStatus, "lastFailure" | "breaker" | "restartReasons" | "failures"> {
+  status(): Pick<SidecarStatus, "lastFailure" | "breaker" | "restartReasons" | "failures"> {
     return {
       lastFailure: this.#lastFailure,
       breaker: this.#breaker.status(),
@@ -61,7 +61,7 @@ export class Recovery {
 
   /** The running spawn made an image, or was ready for long enough. */
   noteSuccess(spawn: SpawnId): void {
-    if (this.#breaker.noteSuccess()) this.#life.breakerClosed(spawn);
+    if (this.#breaker.noteSuccess()) this.#events.breakerClosed(spawn);
   }
 
   /** The spawn that ended had been ready for long and had made an image. */
@@ -73,23 +73,23 @@ export class Recovery {
   judge({ failure, noticedAt, lastLines }: SpawnEnd, spawn: SpawnId): Pause {
     this.#lastEnd = failure === null ? "asked" : nameForCount(failure);
     if (failure === null) {
-      this.#life.ended(spawn);
+      this.#events.ended(spawn);
       return "none";
     }
     count(this.#failures, this.#lastEnd);
     const { code, message } = failure;
     this.#lastFailure = { code, reason: [message, ...lastLines].join("\n"), at: noticedAt };
     if (failure.isPermanent) {
-      this.#life.gaveUp(spawn, failure, lastLines);
-      return "for_ever";
+      this.#events.gaveUp(spawn, failure, lastLines);
+      return "until_asked";
     }
     this.#breaker.noteFailure();
     const breaker = this.#breaker.status();
     const isOpen = breaker.state === "open";
     const delayMs = isOpen ? this.#limits.breakerPauseMs : this.#backoff.nextMs();
     this.#nextTryAtMs = performance.now() + delayMs;
-    this.#life.failed(spawn, failure, lastLines, delayMs);
-    if (isOpen) this.#life.breakerOpened(spawn, breaker, delayMs);
+    this.#events.failed(spawn, failure, lastLines, delayMs);
+    if (isOpen) this.#events.breakerOpened(spawn, breaker, delayMs);
     return delayMs;
   }
 }

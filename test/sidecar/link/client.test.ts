@@ -82,7 +82,7 @@ function createImage(taskId: string, attempt = 1): UpMessage {
 describe("the handshake", () => {
   test("answers HELLO with the configuration, then follows the phases to READY", () => {
     const { client, sent, said, failures, receive } = createClient();
-    expect(client.freeCredits()).toBe(0);
+    expect(client.freeSeats()).toBe(0);
 
     receive(hello);
     receive({ type: "PHASE", name: "load", done: 1, total: 2, unit: "files" });
@@ -90,7 +90,7 @@ describe("the handshake", () => {
 
     expect(sent).toEqual([{ type: "WELCOME", config }]);
     expect(said).toEqual(["welcomed", "load", "ready", "freed"]);
-    expect(client.freeCredits()).toBe(2);
+    expect(client.freeSeats()).toBe(2);
     expect(failures).toEqual([]);
   });
 
@@ -106,7 +106,7 @@ describe("the handshake", () => {
 
     expect(failures).toMatchObject([{ code, isPermanent: false }]);
     expect(sent).toEqual([]);
-    expect(client.freeCredits()).toBe(0);
+    expect(client.freeSeats()).toBe(0);
   });
 
   test.each([
@@ -146,7 +146,7 @@ describe("a task", () => {
     const { client, sent } = createReadyClient();
     const sampling = { condScale: 7.5, temperature: null, topK: 0, topP: 0.9 };
 
-    const image = client.run(
+    const image = client.tasks.run(
       createTask({ taskId: "t", attempt: 2, seed: 9, sampling, deadlineInMs: 1500.2 }),
       { signal: never() },
     );
@@ -166,8 +166,8 @@ describe("a task", () => {
 
   test("ends with its own image, whatever the order of the answers", async () => {
     const { client, receive } = createReadyClient();
-    const first = client.run(createTask({ taskId: "a" }), { signal: never() });
-    const second = client.run(createTask({ taskId: "b" }), { signal: never() });
+    const first = client.tasks.run(createTask({ taskId: "a" }), { signal: never() });
+    const second = client.tasks.run(createTask({ taskId: "b" }), { signal: never() });
 
     receive({ type: "ACCEPTED", taskId: "a", attempt: 1 });
     receive(createImage("b"));
@@ -175,7 +175,7 @@ describe("a task", () => {
 
     expect(await first).toMatchObject({ width: 2, height: 1, seed: 7 });
     expect([...(await second).rgb]).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(client.finishedCount).toBe(2);
+    expect(client.tasks.finishedCount).toBe(2);
     expect(client.droppedCount).toBe(0);
   });
 
@@ -186,27 +186,27 @@ describe("a task", () => {
   ])("drops and counts an answer %s", (_title, answer) => {
     const { client, failures, receive } = createReadyClient();
     const options = { signal: never() };
-    client.run(createTask({ taskId: "a", attempt: 2 }), options).catch(() => undefined);
+    client.tasks.run(createTask({ taskId: "a", attempt: 2 }), options).catch(() => undefined);
 
     receive(answer);
 
     expect(client.droppedCount).toBe(1);
-    expect(client.runningCount).toBe(1);
+    expect(client.tasks.size).toBe(1);
     expect(failures).toEqual([]);
   });
 
-  test("that is cancelled keeps its credit until the sidecar lets go of it", async () => {
+  test("that is cancelled keeps its seat until the sidecar lets go of it", async () => {
     const { client, sent, said, receive } = createReadyClient();
     const abort = new AbortController();
-    const image = client.run(createTask({ taskId: "a" }), { signal: abort.signal });
+    const image = client.tasks.run(createTask({ taskId: "a" }), { signal: abort.signal });
 
     abort.abort();
 
     await expect(image).rejects.toMatchObject({ code: "cancelled" });
     expect(sent.at(-1)).toEqual({ type: "CANCEL", taskId: "a" });
-    expect(client.freeCredits()).toBe(1);
+    expect(client.freeSeats()).toBe(1);
     receive(createImage("a"));
-    expect(client.freeCredits()).toBe(2);
+    expect(client.freeSeats()).toBe(2);
     expect(client.droppedCount).toBe(0);
     expect(said.at(-1)).toBe("freed");
   });
@@ -214,43 +214,43 @@ describe("a task", () => {
   test("cannot run twice at the same time", async () => {
     const { client } = createReadyClient();
     const task = createTask();
-    const first = client.run(task, { signal: never() });
+    const first = client.tasks.run(task, { signal: never() });
     first.catch(() => undefined);
 
-    const second = client.run(task, { signal: never() });
+    const second = client.tasks.run(task, { signal: never() });
 
     await expect(second).rejects.toMatchObject({ code: "internal_error" });
-    expect(client.runningCount).toBe(1);
+    expect(client.tasks.size).toBe(1);
   });
 
   test("that a draining sidecar rejects is given back, and no more are sent", async () => {
     const { client, receive } = createReadyClient();
-    const image = client.run(createTask({ taskId: "a" }), { signal: never() });
+    const image = client.tasks.run(createTask({ taskId: "a" }), { signal: never() });
 
     receive({ type: "REJECTED", taskId: "a", attempt: 1, code: "draining", message: "bye" });
 
     await expect(image).rejects.toMatchObject({ code: "task_returned" });
-    expect(client.freeCredits()).toBe(0);
+    expect(client.freeSeats()).toBe(0);
   });
 
   test("ends with the error of the one who closes", async () => {
     const { client } = createReadyClient();
-    const image = client.run(createTask(), { signal: never() });
+    const image = client.tasks.run(createTask(), { signal: never() });
 
     client.close(new AppError("sidecar_lost", "It is gone."));
 
     await expect(image).rejects.toMatchObject({ code: "sidecar_lost", message: "It is gone." });
-    expect(client.runningCount).toBe(0);
+    expect(client.tasks.size).toBe(0);
   });
 });
 
-describe("credits", () => {
+describe("seats", () => {
   test.each([
     [0, 2],
     [1, 3],
     [null, 4],
-  ])("with a prefetch of %j are %d", (prefetch, credits) => {
-    expect(createReadyClient(prefetch).client.freeCredits()).toBe(credits);
+  ])("with a prefetch of %j are %d", (prefetch, seats) => {
+    expect(createReadyClient(prefetch).client.freeSeats()).toBe(seats);
   });
 
   test("end with BYE and with DRAIN", async () => {
@@ -259,35 +259,23 @@ describe("credits", () => {
     const drained = createReadyClient();
     await drained.client.drain();
 
-    expect(ending.client.freeCredits()).toBe(0);
-    expect(drained.client.freeCredits()).toBe(0);
+    expect(ending.client.freeSeats()).toBe(0);
+    expect(drained.client.freeSeats()).toBe(0);
     expect(drained.sent.at(-1)).toEqual({ type: "DRAIN" });
   });
 });
 
 describe("a failure of the whole sidecar", () => {
   test.each([
-    ["checkpoint_not_found", true],
-    ["hub_refused", true],
-    ["cache_unwritable", true],
-    ["memory_insufficient", true],
-    ["hub_unreachable", false],
-    ["checkpoint_invalid", true],
-    ["config_unsupported", true],
-    ["engine_error", false],
-  ])("with code %s is permanent: %j", (code, isPermanent) => {
+    ["checkpoint_not_found", false, true],
+    ["hub_unreachable", true, false],
+    ["a_code_of_a_later_release", false, true],
+  ])("%s that is retryable: %j is permanent: %j", (code, retryable, isPermanent) => {
     const { failures, receive } = createClient();
     receive(hello);
-    const text = { code, message: "the reason" };
+    const failed = { code, message: "the reason", retryable };
 
-    receive({
-      type: "FAILED",
-      taskId: null,
-      attempt: null,
-      ...text,
-      retryable: false,
-      fatal: true,
-    });
+    receive({ type: "FAILED", taskId: null, attempt: null, ...failed, fatal: true });
 
     expect(failures).toEqual([{ code, message: `${code}: the reason`, isPermanent }]);
   });

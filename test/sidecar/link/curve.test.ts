@@ -5,10 +5,9 @@ import { bindSecureTransport, type Transport } from "../../../src/sidecar/link/t
 import { Gatekeeper, type SidecarKeys } from "../../../src/sidecar/link/curve.js";
 import {
   createSetup,
-  createTask,
   expectNothingLeft,
-  never,
   PATIENCE,
+  runTask,
   startReady,
   waitForStatus,
 } from "../support.js";
@@ -126,7 +125,7 @@ describe("a supervisor over tcp", () => {
     const setup = await startReady("normal", { transport: TCP });
     const { pid } = setup.supervisor.status();
 
-    const image = await setup.supervisor.run(createTask(), { signal: never() });
+    const image = await runTask(setup.supervisor);
 
     expect(image.rgb.length).toBe(image.width * image.height * 3);
     await setup.supervisor.stop({ drainMs: 5_000 });
@@ -165,7 +164,7 @@ describe("a supervisor over tcp", () => {
 
     await waitUntil(() => supervisor.status().droppedFrames === 1);
     expect(supervisor.status()).toMatchObject({ state: "ready", generation: 1 });
-    await supervisor.run(createTask(), { signal: never() });
+    await runTask(supervisor);
   });
 
   test("counts the connections that it refused", async () => {

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { endLeftover, recordSidecar } from "../../../src/sidecar/process/orphan.js";
+import { endOrphan, recordSidecar } from "../../../src/sidecar/process/orphan.js";
 import { readPidNamespace } from "../../../src/sidecar/process/procfs.js";
 import { createRunFolder, sweepRunFolders } from "../../../src/sidecar/process/run-folder.js";
 import { isRunning } from "../../support/processes.js";
@@ -71,7 +71,7 @@ test("a process stays alive whose record says too little", async () => {
   const folder = path.join(plantLeftover(pid), "dalle-run-a");
   writeFileSync(path.join(folder, "sidecar.json"), JSON.stringify({ pid }));
 
-  expect(await endLeftover(folder)).toBeNull();
+  expect(await endOrphan(folder)).toBeNull();
   expect(isRunning(pid)).toBe(true);
 });
 

@@ -1,18 +1,14 @@
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import type { RunOptions } from "../../../src/sidecar/task.js";
 import {
   createSetup,
-  createTask,
   expectNothingLeft,
   makeFolder,
-  never,
+  runTask,
   startReady,
   startTask,
   waitForStatus,
 } from "../support.js";
-
-const options: RunOptions = { signal: never() };
 
 describe("a sidecar that fails again and again", () => {
   test("is left alone for a while, then tried once, until someone asks for it", async () => {
@@ -47,7 +43,7 @@ describe("a sidecar that fails again and again", () => {
     const trial = await waitForStatus(supervisor, ({ state }) => state === "ready");
     expect(trial).toMatchObject({ generation: 2, breaker: { state: "half_open" } });
 
-    await supervisor.run(createTask(), options);
+    await runTask(supervisor);
 
     expect(supervisor.status().breaker).toEqual({
       state: "closed",
@@ -73,7 +69,7 @@ describe("a sidecar that fails again and again", () => {
 describe("a restart that is asked for", () => {
   test("finishes what runs, is no failure, and brings the next generation", async () => {
     const { supervisor, states } = await startReady("normal");
-    const image = supervisor.run(createTask(), options);
+    const image = runTask(supervisor);
 
     await supervisor.restart({ drainMs: 20_000 });
 

@@ -1,0 +1,89 @@
+/** A job queue over a runner of the test, and jobs that keep what they were told. */
+import type { AppError } from "../../src/errors.js";
+import type { Encoder } from "../../src/images/encode.js";
+import { Admission } from "../../src/jobs/admission.js";
+import type { JobHandle, JobSpec } from "../../src/jobs/broker.js";
+import type { JobEvent, JobImage } from "../../src/jobs/events.js";
+import { Quarantine } from "../../src/jobs/quarantine.js";
+import { JobQueue, type JobQueueOptions } from "../../src/jobs/queue.js";
+import type { TaskRunner } from "../../src/sidecar/task.js";
+import { FakeSidecar } from "./fake-sidecar-view.js";
+
+export const DEFAULT_SAMPLING = { condScale: null, temperature: null, topK: null, topP: null };
+export const LONG_MS = 60_000;
+
+export interface SubmittedJob extends JobHandle {
+  readonly events: JobEvent[];
+  /** By their place in the job. */
+  readonly images: JobImage[];
+  /** Resolves when the job is completed, rejects with the error it failed with. */
+  readonly done: Promise<void>;
+}
+
+export interface TestQueue {
+  readonly queue: JobQueue;
+  readonly sidecar: FakeSidecar;
+  readonly admission: Admission;
+  readonly submit: (prompt: string, imageCount: number, options?: SubmitOptions) => SubmittedJob;
+}
+
+interface SubmitOptions {
+  readonly deadlineInMs?: number;
+  readonly firstSeed?: number;
+}
+
+/** Keeps the pixels as they are: what encoders do is tested elsewhere. */
+const PLAIN_ENCODER: Encoder = {
+  encode: ({ rgb, width, height }) =>
+    Promise.resolve({ bytes: Buffer.from(rgb), width, height, pixelDigest: "0".repeat(64) }),
+};
+
+/** A queue as the server has it, but for `changes`; the sidecars are ready. */
+export function createTestQueue(
+  runner: TaskRunner,
+  changes: Partial<JobQueueOptions> = {},
+): TestQueue {
+  const sidecar = new FakeSidecar("ready");
+  const admission = new Admission(sidecar, LONG_MS);
+  const queue = new JobQueue({
+    runner,
+    admission,
+    encoder: PLAIN_ENCODER,
+    quarantine: new Quarantine({ durationMs: 600_000, promptLimit: 1_000 }),
+    queueLimit: 500,
+    deathLimit: 2,
+    unsavedCount: () => 0,
+    ...changes,
+  });
+  const submit = (prompt: string, imageCount: number, options: SubmitOptions = {}) => {
+    const { deadlineInMs = LONG_MS, firstSeed = 0 } = options;
+    const seeds = Array.from({ length: imageCount }, (_, index) => firstSeed + index);
+    const output = { format: "png", quality: null } as const;
+    return submitJob(queue, { prompt, seeds, sampling: DEFAULT_SAMPLING, output, deadlineInMs });
+  };
+  return { queue, sidecar, admission, submit };
+}
+
+function submitJob(queue: JobQueue, spec: JobSpec): SubmittedJob {
+  const events: JobEvent[] = [];
+  const images: JobImage[] = [];
+  const ends: { resolve: () => void; reject: (error: AppError) => void }[] = [];
+  const done = new Promise<void>((resolve, reject) => ends.push({ resolve, reject }));
+  // A test may look at it later than it fails.
+  done.catch(() => undefined);
+  const job = queue.submit(spec, (event) => {
+    events.push(event);
+    if (event.type === "image") images[event.index] = event.image;
+    else if (event.type === "completed") ends[0]?.resolve();
+    else if (event.type === "failed") ends[0]?.reject(event.error);
+  });
+  return {
+    id: job.id,
+    cancel: () => {
+      job.cancel();
+    },
+    events,
+    images,
+    done,
+  };
+}
