@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync 
 import os from "node:os";
 import path from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { Admission } from "../../src/jobs/admission.js";
+import { Admission, type SidecarView } from "../../src/jobs/admission.js";
 import type { JobImage } from "../../src/jobs/events.js";
 import { createLogger } from "../../src/log.js";
 import type { SupervisionLimits } from "../../src/sidecar/limits.js";
@@ -110,12 +110,23 @@ class Cell {
       runFolderParent: this.folder,
       random: () => 0,
     });
-    const admission = new Admission(this.supervisor, LONG_MS);
+    const admission = new Admission(this.#asOnceReady(), LONG_MS);
     this.#queue = createTestQueue(this.supervisor, { admission, queueLimit: 9 });
     this.supervisor.onStatus(() => {
       const { pid } = this.supervisor.status();
       if (pid !== null) this.pids.add(pid);
     });
+  }
+
+  /** As after a first READY: jobs wait for the next sidecar until it has given up. */
+  #asOnceReady(): SidecarView {
+    return {
+      status: () => {
+        const status = this.supervisor.status();
+        return status.state === "failed" ? status : { ...status, state: "ready" };
+      },
+      onStatus: (listener) => this.supervisor.onStatus(listener),
+    };
   }
 
   get onceFile(): string {

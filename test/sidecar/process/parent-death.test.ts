@@ -79,7 +79,7 @@ test("a sidecar that no guard ended is ended by the next server, with all that i
   await waitForStatus(setup.supervisor, ({ state }) => state === "ready");
   await expectGone(pid);
   await expect.poll(() => hasGroup(pid ?? 0), PATIENCE).toBe(false);
-  expect(setup.lines.join("")).toContain('"event":"leftover_ended"');
+  expect(setup.lines.join("")).toContain('"event":"orphan_ended"');
 });
 
 test("the folder of a killed server is removed by the next one", async () => {
