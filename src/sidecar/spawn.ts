@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as waitMs } from "node:timers/promises";
 import type { AppError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { encode } from "../wire/frames.js";
@@ -16,6 +15,7 @@ import { OutputLog } from "./process/output-log.js";
 import { StartTimeout } from "./watch/start-timeout.js";
 import type { SidecarStatus } from "./status.js";
 import type { Transport } from "./link/transport.js";
+import { waitMs } from "./wait.js";
 
 /** How many log lines go into the report of a failure. */
 const REPORTED_LINE_COUNT = 40;
@@ -236,8 +236,7 @@ export class Spawn {
   async #waitForEnd(): Promise<SpawnEnd> {
     const exit = await this.#process.exited;
     this.#output.end();
-    const { signal } = this.#failed;
-    await waitMs(chooseSettleMs(exit), undefined, { signal }).catch(() => undefined);
+    await waitMs(chooseSettleMs(exit), this.#failed.signal);
     const isAsked = this.#taskError !== null;
     const failure = this.#failure ?? (isAsked ? null : describeExit(exit, this.#stateAtExit));
     this.#close();

@@ -1,4 +1,3 @@
-import { setTimeout as waitMs } from "node:timers/promises";
 import { describeError } from "../errors.js";
 import { createReturnError, createStopError } from "./failure.js";
 import { Spawn } from "./spawn.js";
@@ -10,6 +9,7 @@ import { openEndpoint, type Endpoint } from "./endpoint.js";
 import { Recovery, type Pause } from "./restart/recovery.js";
 import { NO_PROCESS, type SidecarState, type SidecarStatus } from "./status.js";
 import type { Seat, SeatKind, TaskRunner } from "./task.js";
+import { waitMs } from "./wait.js";
 
 /** The longest timer that Node has. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
@@ -195,9 +195,7 @@ export class Supervisor implements TaskRunner {
     if (this.#isStopping || pause === "none") return;
     const isUntilAsked = pause === "until_asked";
     this.#enter(isUntilAsked ? "failed" : "backing_off");
-    await waitMs(isUntilAsked ? LONGEST_WAIT_MS : pause, undefined, {
-      signal: this.#waking.signal,
-    }).catch(() => undefined);
+    await waitMs(isUntilAsked ? LONGEST_WAIT_MS : pause, this.#waking.signal);
   }
 
   /** Takes over the state of a spawn, unless the supervisor has plans of its own. */

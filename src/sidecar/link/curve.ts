@@ -1,11 +1,12 @@
 import { capability, Context, curveKeyPair, Reply, type Router, type SocketOptions } from "zeromq";
 import { TransportError } from "./transport-error.js";
-import { decodeZ85 } from "./z85.js";
 
 /** Where libzmq asks whether a peer may come in; see ZeroMQ's RFC 27. */
 const ZAP_ADDRESS = "inproc://zeromq.zap.01";
 const ZAP_VERSION = "1.0";
 const DOMAIN = "sidecar";
+const Z85_DIGITS =
+  "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
 /** What a sidecar needs to be let in, each key in the text form of ZeroMQ (Z85). */
 export interface SidecarKeys {
@@ -87,4 +88,15 @@ export class Gatekeeper {
       await this.#handler.send([ZAP_VERSION, requestId ?? "", status, text, "", ""]);
     }
   }
+}
+
+/** The bytes of a text in Z85 (ZeroMQ's RFC 32): each five characters are four bytes. */
+function decodeZ85(text: string): Buffer {
+  const bytes = Buffer.alloc((text.length / 5) * 4);
+  for (let place = 0; place * 5 < text.length; place += 1) {
+    const group = Array.from(text.slice(place * 5, place * 5 + 5));
+    const value = group.reduce((sum, digit) => sum * 85 + Z85_DIGITS.indexOf(digit), 0);
+    bytes.writeUInt32BE(value, place * 4);
+  }
+  return bytes;
 }

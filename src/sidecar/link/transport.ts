@@ -5,8 +5,6 @@ import { MAX_PAYLOAD_BYTES } from "../../wire/frames.js";
 import { TransportError } from "./transport-error.js";
 import { Gatekeeper, type SidecarKeys } from "./curve.js";
 
-export { TransportError } from "./transport-error.js";
-
 /** The longest path of a Unix socket, in bytes, without the zero at its end. */
 const MAX_SOCKET_PATH_BYTES = 107;
 /** A fuse only: the number of open tasks is limited long before. */
@@ -148,7 +146,7 @@ class RouterTransport implements Transport {
     try {
       await this.#router.send([peer, ...frames.map((frame) => Buffer.from(frame))]);
     } catch (error) {
-      throw createSendError(peer, error);
+      throw toTransportError(peer, error);
     }
   }
 
@@ -159,7 +157,7 @@ class RouterTransport implements Transport {
   }
 }
 
-function createSendError(peer: string, error: unknown): TransportError {
+function toTransportError(peer: string, error: unknown): TransportError {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "EHOSTUNREACH") {
     return new TransportError("peer_unreachable", `${peer} is not connected`, { cause: error });

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { setTimeout as waitMs } from "node:timers/promises";
 import { z } from "zod";
+import { waitMs } from "../wait.js";
 import { readArguments, readProcess, readStartTime } from "./procfs.js";
 
 const RECORD_FILE = "sidecar.json";

@@ -2,6 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 import { execa } from "execa";
 import type { Exit } from "../failure.js";
+import { waitMs } from "../wait.js";
 import type { Launch } from "./launch.js";
 import { createLineSplitter, RecentLines } from "./lines.js";
 import { describeLine } from "./output-log.js";
@@ -172,14 +173,4 @@ function signalQuietly(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // It ended meanwhile.
   }
-}
-
-async function waitMs(durationMs: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, durationMs);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }
