@@ -18,8 +18,8 @@ export interface HealthMetric {
 }
 
 /**
- * Everything that `/health_check` says in numbers, as metrics. Being read from the report itself,
- * they cannot tell another truth.
+ * Everything that `/health_check` says in numbers, as metrics. They are read from the report itself,
+ * so the two cannot differ.
  */
 export const HEALTH_METRICS: readonly HealthMetric[] = [
   gauge(
@@ -28,10 +28,10 @@ export const HEALTH_METRICS: readonly HealthMetric[] = [
     ["version", "model"],
     (health) => [{ labels: { version: health.version, model: health.model }, value: 1 }],
   ),
-  gauge("dalle_ready", "1 when a request would run now, as /ready says.", [], ({ ready }) =>
+  gauge("dalle_ready", "1 when a request would run now, as in /ready.", [], ({ ready }) =>
     single(Number(ready)),
   ),
-  gauge("dalle_stopping", "1 from the signal to stop until the end.", [], ({ state }) =>
+  gauge("dalle_stopping", "1 from the stop signal until exit.", [], ({ state }) =>
     single(Number(state === "stopping")),
   ),
   gauge("dalle_queue_limit_images", "Images that may wait.", [], ({ queue }) =>
@@ -40,7 +40,7 @@ export const HEALTH_METRICS: readonly HealthMetric[] = [
   gauge("dalle_queue_waiting_images", "Images that wait for a sidecar.", [], ({ queue }) =>
     single(queue.waitingImages),
   ),
-  gauge("dalle_queue_running_images", "Images that a sidecar has.", [], ({ queue }) =>
+  gauge("dalle_queue_running_images", "Images that a sidecar is making.", [], ({ queue }) =>
     single(queue.runningImages),
   ),
   gauge("dalle_queue_open_jobs", "Jobs that have not ended.", [], ({ queue }) =>
@@ -58,11 +58,17 @@ export const HEALTH_METRICS: readonly HealthMetric[] = [
   counter("dalle_images_made_total", "Images that were made.", [], ({ queue }) =>
     single(queue.finishedImages),
   ),
-  counter("dalle_images_retried_total", "Images that had to be begun again.", [], ({ queue }) =>
-    single(queue.retriedImages),
+  counter(
+    "dalle_images_retried_total",
+    "Image attempts that had to be repeated.",
+    [],
+    ({ queue }) => single(queue.retriedImages),
   ),
-  counter("dalle_images_poisonous_total", "Images that ended sidecars.", [], ({ queue }) =>
-    single(queue.poisonousImages),
+  counter(
+    "dalle_images_poisonous_total",
+    "Images given up because sidecars crashed with them.",
+    [],
+    ({ queue }) => single(queue.poisonousImages),
   ),
   counter("dalle_images_saved_total", "Images that were saved to disk.", [], ({ saving }) =>
     single(saving?.savedCount ?? 0),
@@ -79,13 +85,13 @@ export const HEALTH_METRICS: readonly HealthMetric[] = [
   perSidecar("gauge", "state_since_timestamp_seconds", "When that state began.", ({ since }) =>
     toSeconds(since),
   ),
-  perSidecar("gauge", "generation", "Counts the spawns.", ({ generation }) => generation),
+  perSidecar("gauge", "generation", "Number of spawns so far.", ({ generation }) => generation),
   perReason(
     "restarts_total",
     "Spawns after the first, by why the one before ended.",
     ({ restartReasons }) => restartReasons,
   ),
-  perReason("failures_total", "Ends that nobody asked for, by reason.", ({ failures }) => failures),
+  perReason("failures_total", "Unrequested ends, by reason.", ({ failures }) => failures),
   perState(
     "dalle_sidecar_breaker_state",
     "1 for the state of the breaker.",
@@ -113,12 +119,22 @@ export const HEALTH_METRICS: readonly HealthMetric[] = [
     "Time since the last step of its compute thread, unless idle.",
     ({ stepAgeMs }) => (stepAgeMs === null ? null : stepAgeMs / 1000),
   ),
-  perSidecar("gauge", "running_tasks", "Tasks that it has.", ({ running }) => running),
-  perSidecar("gauge", "resident_memory_bytes", "Its memory in RAM.", ({ rssBytes }) => rssBytes),
+  perSidecar(
+    "gauge",
+    "running_tasks",
+    "Tasks that it is working on or has queued.",
+    ({ running }) => running,
+  ),
+  perSidecar(
+    "gauge",
+    "resident_memory_bytes",
+    "Resident memory of its process.",
+    ({ rssBytes }) => rssBytes,
+  ),
   perSidecar(
     "counter",
     "dropped_frames_total",
-    "Frames of strangers and answers to nobody.",
+    "Frames from unknown peers and answers to ended tasks.",
     ({ droppedFrames }) => droppedFrames,
   ),
   perSidecar(

@@ -15,10 +15,10 @@ export interface SidecarView {
 }
 
 /**
- * Decides whether new work is taken.
+ * Decides whether new work is accepted.
  *
- * On the first load requests are refused, so that nobody waits for minutes without knowing why.
- * After that the sidecar has proved itself: during a short restart requests are taken and wait.
+ * During the first load requests are refused, so that callers do not wait for minutes without a reason.
+ * After that the sidecar has proved itself: during a short restart requests are accepted and wait.
  */
 export class Admission {
   readonly #sidecar: SidecarView;

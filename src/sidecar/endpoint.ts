@@ -1,5 +1,5 @@
 import path from "node:path";
-import { nameSpawn } from "./process/launch.js";
+import { spawnArguments } from "./process/launch.js";
 import { recordSidecar } from "./process/orphan.js";
 import type { EventLog } from "./event-log.js";
 import type { SupervisorOptions } from "./limits.js";
@@ -42,7 +42,7 @@ export async function openEndpoint(
       transport,
       noteSpawn: (identity, pid) => {
         if (pid === null) return;
-        recordSidecar(folder.path, pid, nameSpawn({ endpoint: transport.endpoint, identity }));
+        recordSidecar(folder.path, pid, spawnArguments({ endpoint: transport.endpoint, identity }));
       },
       close: async () => {
         await transport.close();

@@ -13,7 +13,7 @@ export interface SupervisionLimits extends LivenessLimits, StartLimits {
   /** The limits of the delay before a restart; see Backoff. */
   readonly backoffBaseMs: number;
   readonly backoffCapMs: number;
-  /** A sidecar that was ready for so long, and made an image, starts the backoff anew. */
+  /** A sidecar that was ready for this long, and made an image, resets the backoff. */
   readonly stableMs: number;
   /** This many failures within the window open the breaker; see Breaker. */
   readonly breakerFailureLimit: number;
@@ -73,7 +73,7 @@ export interface SupervisorOptions {
   readonly index?: number;
   /** Tasks sent beyond the slots of the sidecar; null or nothing: as many as slots. */
   readonly prefetch?: number | null;
-  /** How they talk; over a socket in the run folder unless told otherwise. */
+  /** A socket in the run folder unless given. */
   readonly transport?: TransportChoice;
   /** Where the run folder is made; the temp folder of the system unless given. */
   readonly runFolderParent?: string;

@@ -37,7 +37,7 @@ export interface SpawnOptions {
 
 export type SpawnState = "starting" | "loading" | "ready" | "ending";
 
-/** One spawn of the sidecar from its start to its last line: process, conversation and watch. */
+/** One spawn of the sidecar from its start to its last line: process, link and watch. */
 export class Spawn {
   readonly number: number;
   readonly identity: string;
@@ -208,7 +208,7 @@ export class Spawn {
     this.#options.onChange();
   }
 
-  /** Nobody may take it for alive from now on; what it said last still counts until it is closed. */
+  /** It counts as ended from now on; messages it sent before still count until it is closed. */
   #noteExit(): void {
     this.#noticedAt ??= Date.now();
     this.#stateAtExit = this.#state;

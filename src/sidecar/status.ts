@@ -6,7 +6,7 @@ import type { BreakerStatus } from "./restart/breaker.js";
  * - `loading`: greeted; downloads, loads, compiles, warms up
  * - `ready`: takes tasks
  * - `backing_off`: ended; waits for the next try
- * - `draining`: stopping, or about to be started anew; finishes what runs
+ * - `draining`: stopping or restarting; finishes its running tasks
  * - `stopped`: ended on request
  * - `failed`: ended for a reason that a restart would not change
  */
@@ -30,7 +30,7 @@ export interface LastFailure {
   readonly at: number;
 }
 
-/** How far getting ready is; the last two are null while nobody can know. */
+/** Progress towards READY; the last two are null while unknown. */
 export interface PhaseProgress extends Pick<Phase, "name" | "done" | "total" | "unit"> {
   /** Units a second, of the last half minute. */
   readonly perSecond: number | null;
@@ -65,9 +65,9 @@ export interface SidecarStatus {
   readonly stepAgeMs: number | null;
   readonly running: number;
   readonly rssBytes: number | null;
-  /** Frames of strangers and of former generations, and answers to tasks that had ended. */
+  /** Frames of unknown peers and former spawns, and answers to tasks that had ended. */
   readonly droppedFrames: number;
-  /** Connections of strangers, who had no key or a wrong one. */
+  /** Connections without the right key. */
   readonly refusedConnections: number;
 }
 

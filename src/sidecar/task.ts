@@ -1,4 +1,4 @@
-/** One image to make, the image that it becomes, and the port to whatever makes images. */
+/** One image to make, the image that it becomes, and the port to the sidecars that make images. */
 
 /** What the sampler is asked for; null is the checkpoint's own value, `topK` 0 means off. */
 export interface SamplingSettings {

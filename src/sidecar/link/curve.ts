@@ -18,7 +18,7 @@ export interface SidecarKeys {
 
 /**
  * The lock of a socket: fresh CURVE keys, and a handler that lets in the one client key that was
- * made with them. Without a handler libzmq would let in everybody who knows the server's public key.
+ * made with them. Without a handler libzmq would let in any peer that knows the server's public key.
  */
 export class Gatekeeper {
   /** The handler is found within its context only, so the socket has to be of the same. */
@@ -58,7 +58,7 @@ export class Gatekeeper {
       curveServer: true,
       curveSecretKey: this.#serverSecretKey,
       zapDomain: DOMAIN,
-      // Refuses everybody when there is no handler, instead of nobody.
+      // Without a handler all peers are refused, instead of none.
       zapEnforceDomain: true,
     };
   }

@@ -133,7 +133,7 @@ export class PendingTasks {
     }
   }
 
-  /** When the peer is gone, its exit tells us. */
+  /** A peer that is gone is noticed by its exit. */
   async #sendCancel(taskId: string): Promise<void> {
     await this.#options.send({ type: "CANCEL", taskId }).catch(() => undefined);
   }

@@ -10,7 +10,7 @@ const MAX_SOCKET_PATH_BYTES = 107;
 /** A fuse only: the number of open tasks is limited long before. */
 const HIGH_WATER_MARK = 1000;
 
-/** A way to talk to peers that have names. Knows nothing of what the frames mean. */
+/** Exchanges frames with named peers. It does not know what the frames mean. */
 export interface Transport {
   readonly endpoint: string;
   /** What a peer needs to be let in; null where the file system guards the door. */
@@ -88,7 +88,7 @@ class RouterTransport implements Transport {
     this.#router = new Router({
       // Its own context, not blocky: an open socket then never keeps the process from ending.
       context: gatekeeper?.context ?? new Context({ blocky: false }),
-      // Without `mandatory` frames to a lost peer vanish; with it a send waits for ever unless it may not wait.
+      // Without `mandatory` frames to a lost peer vanish; with it a send would block unless it times out at once.
       mandatory: true,
       sendTimeout: 0,
       linger: 0,

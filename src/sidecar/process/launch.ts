@@ -9,7 +9,7 @@ export interface Launch {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** What a spawn is told before it can be spoken to. */
+/** What a spawn needs to connect. */
 export interface Introduction {
   readonly endpoint: string;
   readonly identity: string;
@@ -20,7 +20,7 @@ export interface Introduction {
 }
 
 /** The arguments that no two spawns share. */
-export function nameSpawn({
+export function spawnArguments({
   endpoint,
   identity,
 }: Pick<Introduction, "endpoint" | "identity">): string[] {
@@ -35,19 +35,19 @@ export function createLaunch(program: Launch, introduction: Introduction): Launc
   const { token, generation, keys } = introduction;
   return {
     ...program,
-    args: [...program.args, ...nameSpawn(introduction)],
+    args: [...program.args, ...spawnArguments(introduction)],
     env: {
       ...program.env,
       PYTHONUNBUFFERED: "1",
       DALLE_SIDECAR_TOKEN: token,
       DALLE_SIDECAR_GENERATION: String(generation),
       DALLE_SIDECAR_PARENT_PID: String(process.pid),
-      ...(keys === null ? {} : nameKeys(keys)),
+      ...(keys === null ? {} : keyVariables(keys)),
     },
   };
 }
 
-function nameKeys({ serverKey, publicKey, secretKey }: SidecarKeys): Record<string, string> {
+function keyVariables({ serverKey, publicKey, secretKey }: SidecarKeys): Record<string, string> {
   return {
     DALLE_SIDECAR_SERVER_KEY: serverKey,
     DALLE_SIDECAR_PUBLIC_KEY: publicKey,

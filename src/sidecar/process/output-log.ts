@@ -24,7 +24,7 @@ const LEVELS = {
 export interface LogRate {
   /** Lines that may come at once. */
   readonly logBurstLineCount: number;
-  /** Lines a second that may come for ever. */
+  /** Sustained lines per second. */
   readonly logLinesPerSecond: number;
   /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number;

@@ -18,7 +18,7 @@ const EXECA_OPTIONS = {
   // A process group of its own: it can be ended as a whole, and Ctrl-C on a terminal reaches only us.
   detached: true,
   cleanup: false,
-  // The end of file on standard input tells the sidecar that we are gone, so it is never written to.
+  // The end of file on standard input is the sidecar's sign that this process is gone, so nothing is ever written to it.
   stdin: "pipe",
   stdout: "pipe",
   stderr: "pipe",
@@ -90,7 +90,7 @@ export class SidecarProcess {
     if (this.pid !== null && !this.#hasExited) signalQuietly(this.pid, signal);
   }
 
-  /** Reads both streams to their end, whatever happens: a full pipe would stop the process. */
+  /** Reads both streams to their end in any case: a full pipe would stop the process. */
   async #readLines(subprocess: Subprocess, onLine: (line: string) => void): Promise<void> {
     const streams = [subprocess.stdout, subprocess.stderr];
     const ends = streams.map(async (stream) => {

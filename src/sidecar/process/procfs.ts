@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from "node:fs";
 
-/** What the kernel tells of a process. */
+/** What the kernel reports about a process. */
 export interface ProcessFacts {
   /** When it started, in the kernel's clock ticks; a pid that is used again differs in it. */
   readonly startTime: string;

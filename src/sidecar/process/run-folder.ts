@@ -17,7 +17,7 @@ const ownerSchema = z.object({
   pidNamespace: z.string().nullable(),
 });
 
-/** Is told the pid of a sidecar that a killed server had left, and that was ended. */
+/** Receives the pid of an orphaned sidecar that was ended. */
 export type EndedListener = (pid: number) => void;
 
 /** A folder that only this user can enter, for the socket of one server process. */

@@ -43,7 +43,7 @@ export class Breaker {
     return { state: this.#state, recentFailures, failedTrials: this.#failedTrials };
   }
 
-  /** Counts a failure; one during a trial opens the breaker whatever the count. */
+  /** Counts a failure; one during a trial opens the breaker at once. */
   noteFailure(): void {
     this.#failuresAtMs.push(this.#now());
     this.#forgetOld();

@@ -5,7 +5,7 @@ import type { EventLog, SpawnId } from "../event-log.js";
 import type { SupervisionLimits } from "../limits.js";
 import type { LastFailure, SidecarStatus } from "../status.js";
 
-/** When the next start is: after so many milliseconds, at once, or when a restart is requested. */
+/** When the next start is: after this many milliseconds, at once, or when a restart is requested. */
 export type Pause = number | "none" | "until_asked";
 
 /** Decides what follows the end of a sidecar, and remembers why it ended. */

@@ -1,10 +1,10 @@
 import type { Beat } from "../../wire/messages.js";
 import { createFailure, type Failure } from "../failure.js";
 
-/** How often within an interval the silence is looked at: what lasts too long is known soon after. */
-const LOOKS_PER_BEAT = 4;
-/** An answer may take so many looks more than the limit, for it has a way to go. */
-const SPARE_LOOKS = 2;
+/** Checks of the silence within one beat interval, so that a silence is noticed soon after its limit. */
+const CHECKS_PER_BEAT = 4;
+/** Extra checks beyond the limit: an answer needs time to arrive. */
+const SPARE_CHECKS = 2;
 
 export interface LivenessLimits {
   readonly beatIntervalMs: number;
@@ -12,7 +12,7 @@ export interface LivenessLimits {
   readonly missedBeatLimit: number;
   /** The same before READY: reading a checkpoint may hold Python's lock for long. */
   readonly startMissedBeatLimit: number;
-  /** How long the compute thread may take from one step to the next, by phase; no entry: for ever. */
+  /** How long the compute thread may take from one step to the next, by phase; a phase without an entry has no limit. */
   readonly phaseBudgetMs: Readonly<Partial<Record<Beat["phase"], number>>>;
 }
 
@@ -23,7 +23,7 @@ export interface LivenessOptions {
 }
 
 /**
- * Watches two things: that the I/O thread says anything at all, and that the compute thread moves.
+ * Watches that the I/O thread sends anything at all, and that the compute thread makes progress.
  *
  * Silence is counted in ticks of our own timer, not in time: when this process itself was stopped
  * (a debugger, a suspended machine), that is one tick and not a dead sidecar.
@@ -34,8 +34,8 @@ export class Liveness {
   /** Asks once more at the moment when the running step is over its budget. */
   #budgetTimer: NodeJS.Timeout | undefined;
   #sequence = 0;
-  #lookCount = 0;
-  #silentLooks = 0;
+  #checkCount = 0;
+  #silentChecks = 0;
   #isReady = false;
   #lastFrameMs = performance.now();
   /** When the last step was, as the last beat has it; null when there was nothing to do. */
@@ -58,7 +58,7 @@ export class Liveness {
   start(): void {
     this.#timer = setInterval(() => {
       this.#tick();
-    }, this.#options.limits.beatIntervalMs / LOOKS_PER_BEAT);
+    }, this.#options.limits.beatIntervalMs / CHECKS_PER_BEAT);
   }
 
   stop(): void {
@@ -74,7 +74,7 @@ export class Liveness {
 
   /** Any frame is a sign of life. */
   noteFrame(): void {
-    this.#silentLooks = 0;
+    this.#silentChecks = 0;
     this.#lastFrameMs = performance.now();
   }
 
@@ -92,8 +92,8 @@ export class Liveness {
   }
 
   /**
-   * What a beat says of the step is old when the budget ends, and the next beat may be a whole interval
-   * away. So the sidecar is asked right then; only its answer can say that there was no step meanwhile.
+   * The last beat is old when the budget ends, and the next may be a whole interval away. So the sidecar
+   * is pinged at that moment; only its answer shows that there was no step meanwhile.
    */
   #askAfter(delayMs: number): void {
     if (this.#timer === null || delayMs >= this.#options.limits.beatIntervalMs) return;
@@ -110,14 +110,14 @@ export class Liveness {
   #tick(): void {
     const { limits, onDead } = this.#options;
     const limit = this.#isReady ? limits.missedBeatLimit : limits.startMissedBeatLimit;
-    this.#lookCount += 1;
-    this.#silentLooks += 1;
-    if (this.#silentLooks >= limit * LOOKS_PER_BEAT + SPARE_LOOKS) {
+    this.#checkCount += 1;
+    this.#silentChecks += 1;
+    if (this.#silentChecks >= limit * CHECKS_PER_BEAT + SPARE_CHECKS) {
       const message = `the sidecar gave no sign of life for ${limit} beats of ${limits.beatIntervalMs} ms`;
       onDead(createFailure("silent", message));
       return;
     }
-    if (this.#lookCount % LOOKS_PER_BEAT !== 0) return;
+    if (this.#checkCount % CHECKS_PER_BEAT !== 0) return;
     this.#ping();
   }
 }

@@ -1,7 +1,7 @@
 import type { Phase } from "../../wire/messages.js";
 import type { PhaseProgress } from "../status.js";
 
-/** A line that got slow must not look fast for an hour. */
+/** Short, so that a connection that became slow is seen to be slow. */
 const WINDOW_MS = 30_000;
 
 interface Sample {
@@ -26,7 +26,7 @@ export class PhaseTracker {
 
   note({ name, done, total, unit }: Pick<Phase, "name" | "done" | "total" | "unit">): void {
     const atMs = this.#clock();
-    // Going back is starting anew: a file that came damaged is fetched again.
+    // Going back means starting over: a damaged file is fetched again.
     if (name !== this.#phase?.name || done < this.#phase.done) this.#samples = [];
     this.#samples = this.#samples.filter((sample) => sample.atMs >= atMs - WINDOW_MS);
     this.#samples.push({ atMs, done });

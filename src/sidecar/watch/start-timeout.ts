@@ -7,7 +7,7 @@ export interface StartLimits {
   readonly startLimitMs: number;
 }
 
-/** Gives up on a sidecar that does not get ready. */
+/** Ends a sidecar that does not become ready in time. */
 export class StartTimeout {
   readonly #limits: StartLimits;
   readonly #onLate: (failure: Failure) => void;
@@ -29,7 +29,7 @@ export class StartTimeout {
     clearTimeout(this.#helloTimer);
   }
 
-  /** A download moves: how long the whole takes is up to the network, so the time starts anew. */
+  /** A download progresses: how long it takes depends on the network, so the timeout starts over. */
   noteDownload(): void {
     clearTimeout(this.#readyTimer);
     this.#readyTimer = this.#armReady();
