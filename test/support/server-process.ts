@@ -106,7 +106,9 @@ export async function runServerIn(
 /** The built server as a process of its own, over a fake sidecar that is a real process. */
 export class ServerProcess {
   readonly messages: string[] = [];
-  /** Resolves with the exit code. */
+  /** The whole lines of its log. */
+  readonly lines: Readonly<Record<string, unknown>>[] = [];
+  /** Resolves with the exit code, after the last line of the log. */
   readonly exited: Promise<number | null>;
   readonly #child: ChildProcess;
   readonly #folder: string;
@@ -122,12 +124,13 @@ export class ServerProcess {
     this.#child = child;
     this.#folder = folder;
     this.#spawnAgain = spawnAgain;
-    this.exited = once(child, "exit").then(() => child.exitCode);
+    this.exited = once(child, "close").then(() => child.exitCode);
     if (child.stdout !== null) {
       createInterface(child.stdout).on("line", (text) => {
         const line = lineSchema.parse(JSON.parse(text));
         this.#port ||= line.port ?? 0;
         this.messages.push(line.msg);
+        this.lines.push(line);
         this.#events.emit("line");
       });
     }
