@@ -1,3 +1,4 @@
+/** From raw pixels to JPEG, PNG or WebP. */
 import { availableParallelism } from "node:os";
 import sharp, { type Sharp } from "sharp";
 import { limitConcurrency } from "./concurrency.js";

@@ -2,8 +2,6 @@ import { AppError } from "../errors.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import { tellReason } from "../sidecar/public-reason.js";
 
-/** A restart that is further away is not worth waiting for in the queue, unless told otherwise. */
-const DEFAULT_PATIENCE_MS = 60_000;
 const MAX_RETRY_AFTER_S = 60;
 /** How soon to come back while the model loads, when nobody knows how long that takes. */
 const LOADING_RETRY_AFTER_S = 5;
@@ -27,7 +25,8 @@ export class Admission {
   #wasReady: boolean;
   #isStopping = false;
 
-  constructor(sidecar: SidecarView, patienceMs: number = DEFAULT_PATIENCE_MS) {
+  /** @param patienceMs - a restart that is further away is not worth waiting for in the queue. */
+  constructor(sidecar: SidecarView, patienceMs: number) {
     this.#sidecar = sidecar;
     this.#patienceMs = patienceMs;
     this.#wasReady = sidecar.status().state === "ready";
@@ -43,6 +42,14 @@ export class Admission {
   /** From now on every request is refused with `shutting_down`. */
   stop(): void {
     this.#isStopping = true;
+  }
+
+  /** Calls `listener` when what waits should not wait any longer: a restart cannot be counted on. */
+  onHopeless(listener: (reason: AppError) => void): void {
+    this.#sidecar.onStatus(({ state, breaker }) => {
+      const reason = state === "failed" || breaker.failedTrials > 0 ? this.refusal() : null;
+      if (reason !== null) listener(reason);
+    });
   }
 
   /** Why new work is refused, or null when it is taken. */

@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../errors.js";
 
-const DEFAULT_PROMPT_LIMIT = 1_000;
+/** The oldest are forgotten beyond this, so that callers cannot fill the memory with prompts. */
+const PROMPT_LIMIT = 1_000;
 
 export interface QuarantineOptions {
   /** How long a prompt is refused; 0 refuses none. */
   readonly durationMs: number;
-  /** The oldest are forgotten beyond this, so that nobody can fill the memory with prompts. */
-  readonly promptLimit?: number;
   /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number;
 }
@@ -15,18 +14,11 @@ export interface QuarantineOptions {
 /** Remembers, as hashes, the prompts that ended the sidecar, and refuses them for a time. */
 export class Quarantine {
   readonly #durationMs: number;
-  readonly #promptLimit: number;
   readonly #now: () => number;
   readonly #endsAtMs = new Map<string, number>();
 
-  constructor(options: QuarantineOptions) {
-    const {
-      durationMs,
-      promptLimit = DEFAULT_PROMPT_LIMIT,
-      now = () => performance.now(),
-    } = options;
+  constructor({ durationMs, now = () => performance.now() }: QuarantineOptions) {
     this.#durationMs = durationMs;
-    this.#promptLimit = promptLimit;
     this.#now = now;
   }
 
@@ -43,8 +35,7 @@ export class Quarantine {
     this.#endsAtMs.delete(key);
     this.#endsAtMs.set(key, this.#now() + this.#durationMs);
     const [oldest] = this.#endsAtMs.keys();
-    if (this.#endsAtMs.size > this.#promptLimit && oldest !== undefined)
-      this.#endsAtMs.delete(oldest);
+    if (this.#endsAtMs.size > PROMPT_LIMIT && oldest !== undefined) this.#endsAtMs.delete(oldest);
   }
 
   /** Why the prompt is refused, or null when it is not. */

@@ -6,9 +6,6 @@ import { Job, type TakenTask } from "./job.js";
 import { Pace } from "./wait-estimate.js";
 import { Quarantine } from "./quarantine.js";
 
-/** A task that the sidecar died with so often is the reason, unless told otherwise. */
-const DEFAULT_DEATH_LIMIT = 2;
-
 export interface JobQueueOptions {
   readonly runner: TaskRunner;
   /** How many images may wait for a free credit. */
@@ -19,7 +16,8 @@ export interface JobQueueOptions {
   readonly unsavedCount?: () => number;
   /** Where the prompts of tasks go that end the sidecar; none is refused unless given. */
   readonly quarantine?: Quarantine;
-  readonly deathLimit?: number;
+  /** A task that the sidecar died with so often is the reason. */
+  readonly deathLimit: number;
   readonly observer?: WorkObserver;
 }
 
@@ -63,7 +61,7 @@ export class JobQueue implements Broker {
     this.#refusal = options.refusal;
     this.#unsavedCount = options.unsavedCount ?? (() => 0);
     this.#quarantine = options.quarantine ?? new Quarantine({ durationMs: 0 });
-    this.#deathLimit = options.deathLimit ?? DEFAULT_DEATH_LIMIT;
+    this.#deathLimit = options.deathLimit;
     this.#observer = options.observer ?? NO_OBSERVER;
     this.#runner.onCredit(() => {
       this.#pump();

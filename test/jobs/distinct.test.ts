@@ -19,7 +19,12 @@ interface Setup {
 function setUp({ pictures, isHolding = false }: Setup) {
   const runner = new FakeRunner({ isHolding, paint: paintInOrder(pictures) });
   const gate: { refusal: AppError | null } = { refusal: null };
-  const queue = new JobQueue({ runner, queueLimit: 500, refusal: () => gate.refusal });
+  const queue = new JobQueue({
+    runner,
+    queueLimit: 500,
+    deathLimit: 2,
+    refusal: () => gate.refusal,
+  });
   const images: TaskImage[] = [];
   const told: number[] = [];
   const submit = (imageCount: number, signal?: AbortSignal) => {

@@ -34,7 +34,7 @@ interface Setup {
 
 function setUp({ store = null, isHolding = false }: Setup = {}) {
   const runner = new FakeRunner({ isHolding, paint: paintInOrder(PICTURES) });
-  const broker = new JobQueue({ runner, queueLimit: 100, refusal: () => null });
+  const broker = new JobQueue({ runner, queueLimit: 100, deathLimit: 2, refusal: () => null });
   const options = { broker, encoder: createEncoder(), requestTimeoutMs: 60_000 };
   const generator = new PictureGenerator({ ...options, store, log: createLogger("silent") });
   const generate = (changes: Partial<GenerateRequest>) =>

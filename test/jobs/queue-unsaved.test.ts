@@ -12,6 +12,7 @@ describe("images that are made but not saved yet", () => {
     const queue = new JobQueue({
       runner,
       queueLimit: 10,
+      deathLimit: 2,
       refusal: () => null,
       unsavedCount: () => disk.unsaved,
     });

@@ -15,7 +15,7 @@ interface Submitted extends JobHandle {
 }
 
 function createQueue(runner: FakeRunner, queueLimit = 500, refusal: AppError | null = null) {
-  const queue = new JobQueue({ runner, queueLimit, refusal: () => refusal });
+  const queue = new JobQueue({ runner, queueLimit, deathLimit: 2, refusal: () => refusal });
   const submit = (
     prompt: string,
     imageCount: number,
@@ -242,7 +242,13 @@ describe("a prompt that ends the sidecar", () => {
     const clock = { ms: 0 };
     const runner = new FakeRunner({ credits: 2, isHolding: true });
     const quarantine = new Quarantine({ durationMs: 1_000, now: () => clock.ms });
-    const queue = new JobQueue({ runner, queueLimit: 9, refusal: () => null, quarantine });
+    const queue = new JobQueue({
+      runner,
+      queueLimit: 9,
+      deathLimit: 2,
+      refusal: () => null,
+      quarantine,
+    });
     const submit = (prompt: string) =>
       queue.submit(
         { prompt, seeds: [1], sampling: DEFAULTS, deadlineInMs: LONG_MS },

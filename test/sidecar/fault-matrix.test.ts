@@ -8,6 +8,7 @@ import { createLogger } from "../../src/log.js";
 import type { SupervisionLimits } from "../../src/sidecar/limits.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import type { TaskImage } from "../../src/sidecar/task.js";
+import { DEFAULT_LIMITS } from "../support/defaults.js";
 import { isRunning } from "../support/processes.js";
 import { CONFIG, PATIENCE, PYTHON, ROOT, waitForStatus } from "./support.js";
 
@@ -107,13 +108,14 @@ class Cell {
       },
       config: CONFIG,
       log: createLogger("silent"),
-      limits: createLimits(moment, fate),
+      limits: { ...DEFAULT_LIMITS, ...createLimits(moment, fate) },
       runFolderParent: this.folder,
       random: () => 0,
     });
     this.#queue = new JobQueue({
       runner: this.supervisor,
       queueLimit: 9,
+      deathLimit: 2,
       // As the server does: what comes after it gave up is refused.
       refusal: () => (this.supervisor.status().state === "failed" ? SERVER_GAVE_UP : null),
     });

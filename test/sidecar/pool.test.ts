@@ -62,7 +62,12 @@ describe("a pool of sidecars", () => {
     const { pool } = await startPool({ args: ["--chunks", "3"] });
     const states = new Set<string>();
     pool.onStatus(({ state }) => states.add(state));
-    const queue = new JobQueue({ runner: pool, queueLimit: 99, refusal: () => null });
+    const queue = new JobQueue({
+      runner: pool,
+      queueLimit: 99,
+      deathLimit: 2,
+      refusal: () => null,
+    });
     const seeds = Array.from({ length: 40 }, (_, index) => index);
     const spec = { prompt: "a", seeds, sampling: SAMPLING, deadlineInMs: 60_000 };
     const { done } = queue.submit(spec, { onImage: () => undefined });
@@ -82,7 +87,12 @@ describe("a pool of sidecars", () => {
     async (count) => {
       const modes = Array.from({ length: count }, () => "poison");
       const { pool } = await startPool({ modes });
-      const queue = new JobQueue({ runner: pool, queueLimit: 99, refusal: () => null });
+      const queue = new JobQueue({
+        runner: pool,
+        queueLimit: 99,
+        deathLimit: 2,
+        refusal: () => null,
+      });
       const submit = (prompt: string) => {
         const spec = { prompt, seeds: [1], sampling: SAMPLING, deadlineInMs: 60_000 };
         return queue.submit(spec, { onImage: () => undefined }).done;

@@ -4,6 +4,7 @@ import { Quarantine } from "../../src/jobs/quarantine.js";
 import { Admission } from "../../src/jobs/admission.js";
 import { Breaker } from "../../src/sidecar/restart/breaker.js";
 import { buildHealth } from "../../src/health/report.js";
+import { DEFAULT_SERVICE } from "../support/defaults.js";
 import { FakeRunner } from "../support/fake-runner.js";
 import { createSetup, createTask, never, startReady, waitForStatus } from "../sidecar/support.js";
 
@@ -30,7 +31,7 @@ describe.each([
       limits: { backoffBaseMs: 4_000 },
       random: () => 0.5,
     });
-    const admission = new Admission(supervisor);
+    const admission = new Admission(supervisor, DEFAULT_SERVICE.patienceMs);
     supervisor.start();
     await waitForStatus(supervisor, ({ nextTryAt }) => nextTryAt !== null);
 
@@ -54,7 +55,7 @@ describe.each([
 
   test("and a request keeps its deadline", async () => {
     const runner = new FakeRunner({ isHolding: true, credits: 1 });
-    const queue = new JobQueue({ runner, queueLimit: 9, refusal: () => null });
+    const queue = new JobQueue({ runner, queueLimit: 9, deathLimit: 2, refusal: () => null });
     const sampling = { condScale: null, temperature: null, topK: null, topP: null };
     const spec = { prompt: "a", seeds: [1, 2], sampling, deadlineInMs: 30_000 };
     const { done } = queue.submit(spec, { onImage: () => undefined });
@@ -87,7 +88,12 @@ describe.each([
 
   test("and the server has not been up for longer or shorter", async () => {
     const { supervisor } = createSetup("normal");
-    const queue = new JobQueue({ runner: supervisor, queueLimit: 9, refusal: () => null });
+    const queue = new JobQueue({
+      runner: supervisor,
+      queueLimit: 9,
+      deathLimit: 2,
+      refusal: () => null,
+    });
     const report = () =>
       buildHealth({
         version: "0",

@@ -1,11 +1,10 @@
-import { Router, type RequestHandler } from "express";
+/** `POST /v1/images/generations` in the shapes of the OpenAI interface. */
 import { z } from "zod";
 import { AppError } from "../../errors.js";
 import { IMAGE_FORMATS, type ImageFormat } from "../../images/encode.js";
 import type { Generated, GenerateRequest, Generator } from "../../jobs/image-service.js";
-import { parseJsonObject, readBody } from "../body.js";
+import { parseJsonObject } from "../body.js";
 import { abortOnDisconnect } from "../disconnect.js";
-import { refuseMethods } from "../errors.js";
 import {
   integerField,
   memoizeSchema,
@@ -17,6 +16,8 @@ import {
   wordField,
   type SamplingLimits,
 } from "../request-fields.js";
+import { noteForLog } from "../request-log.js";
+import type { Route } from "../route.js";
 import type { ModelCatalogue } from "./models.js";
 
 const MAX_IMAGES = 10;
@@ -26,28 +27,26 @@ const DEFAULT_FORMAT: ImageFormat = "png";
 export interface OpenAiOptions {
   readonly generator: Generator;
   readonly models: ModelCatalogue;
-  readonly limits: () => SamplingLimits;
+  /** Those of the loaded model; null before there is one. */
+  readonly limits: () => SamplingLimits | null;
 }
 
-/** `POST /v1/images/generations` in the shapes of the OpenAI interface. */
-export function createOpenAiRouter(options: OpenAiOptions): Router {
-  const router = Router();
-  router
-    .route(["/v1/images/generations", "/images/generations"])
-    .post(readBody, createHandler(options))
-    .all(refuseMethods(["POST"]));
-  return router;
-}
-
-function createHandler({ generator, models, limits }: OpenAiOptions): RequestHandler {
-  return async (request, response) => {
-    const createdS = Math.floor(Date.now() / 1000);
-    const fields = readFields(schemaFor(limits()), parseJsonObject(request));
-    refuseUnsupported(fields);
-    if (typeof fields.model === "string") models.find(fields.model);
-    const generateRequest = toGenerateRequest(fields);
-    const generated = await generator.generate(generateRequest, abortOnDisconnect(response));
-    response.json(formatAnswer(generated, generateRequest.format, createdS));
+export function createOpenAiRoute({ generator, models, limits }: OpenAiOptions): Route {
+  return {
+    method: "post",
+    paths: ["/v1/images/generations", "/images/generations"],
+    doc: "Makes images of a prompt, as the OpenAI images API does.",
+    bodySchema: schemaFor,
+    handle: async (request, response) => {
+      const createdS = Math.floor(Date.now() / 1000);
+      const fields = readFields(schemaFor(limits()), parseJsonObject(request));
+      refuseUnsupported(fields);
+      if (typeof fields.model === "string") models.find(fields.model);
+      const generateRequest = toGenerateRequest(fields);
+      const generated = await generator.generate(generateRequest, abortOnDisconnect(response));
+      noteForLog(response, { jobId: generated.jobId });
+      response.json(formatAnswer(generated, generateRequest.format, createdS));
+    },
   };
 }
 
