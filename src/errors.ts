@@ -9,7 +9,7 @@
 export type ErrorType = "invalid_request_error" | "rate_limit_error" | "server_error";
 
 export interface ErrorEntry {
-  /** HTTP status of the answer. `cancelled` and the start-up codes are never answered over HTTP. */
+  /** HTTP status of the answer; the last codes of the table are never answered over HTTP. */
   readonly status: number;
   readonly type: ErrorType;
   /** Whether sending the same request again later can succeed. */
@@ -43,19 +43,8 @@ export const ERROR_CODES = {
 
   // Never answered over HTTP.
   cancelled: entry(499, "invalid_request_error", false, "the caller went away"),
-  config_invalid: entry(
-    500,
-    "server_error",
-    false,
-    "a setting is wrong; the server does not start",
-  ),
+  config_invalid: entry(500, "server_error", false, "a setting is wrong; nothing is started"),
   listen_failed: entry(500, "server_error", false, "the port or address cannot be used"),
-  protocol_error: entry(500, "server_error", false, "a message of the sidecar is malformed"),
-  version_mismatch: entry(500, "server_error", false, "server and sidecar speak two versions"),
-  sidecar_start_failed: entry(500, "server_error", true, "the sidecar did not become ready"),
-  checkpoint_not_found: entry(500, "server_error", false, "the checkpoint folder has no model"),
-  checkpoint_invalid: entry(500, "server_error", false, "the checkpoint cannot be read"),
-  config_unsupported: entry(500, "server_error", false, "the checkpoint is of an unknown kind"),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
@@ -99,7 +88,7 @@ export function createConfigError(problems: readonly string[]): AppError {
   const list = problems.map((problem) => `  - ${problem}`).join("\n");
   return new AppError(
     "config_invalid",
-    `The settings are not valid:\n${list}\n(--help lists them.)`,
+    `The settings are not valid:\n${list}\n(--help all lists them.)`,
   );
 }
 

@@ -1,17 +1,14 @@
-import {
-  pino,
-  type DestinationStream,
-  type LevelWithSilent,
-  type Logger as PinoLogger,
-} from "pino";
+/** The log: structured lines, which no text of a caller can break. */
+import { pino, type DestinationStream, type Logger as PinoLogger } from "pino";
 
-export type LogLevel = LevelWithSilent;
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 export type Logger = PinoLogger;
 
 /** Characters that would break a log line, hide text in it or reorder it on a terminal. */
 const UNSAFE_CHARACTERS = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** Creates the root logger: one JSON object a line, on standard output unless told otherwise. */
+/** Creates the root logger: one JSON object a line, on standard output unless another destination is given. */
 export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
   const options = {
     level,
@@ -23,7 +20,7 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
 }
 
 /**
- * Makes text of a stranger fit for one log line: control, format and line-separator characters
+ * Makes text of a caller fit for one log line: control, format and line-separator characters
  * become visible escapes, and what is over `maxLength` characters is cut.
  */
 export function neutralizeText(text: string, maxLength = 500): string {

@@ -1,7 +1,13 @@
+/** Which models' files are on this machine. */
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
-import type { ModelVersion } from "./published.js";
-import { addressOf, KNOWN_MODELS, KNOWN_VQGAN, type HubModel } from "./published.js";
+import {
+  addressOf,
+  KNOWN_MODELS,
+  KNOWN_VQGAN,
+  type HubModel,
+  type ModelVersion,
+} from "./published.js";
 import { findWeightFiles } from "./weight-files.js";
 
 const CONFIG_FILE = "config.json";
@@ -16,7 +22,7 @@ export interface WeightsPlaces {
 
 export interface CheckpointPlaces {
   readonly checkpoint: string;
-  /** Null when the VQGAN lies with the checkpoint. */
+  /** Null when the VQGAN is in the folder of the checkpoint. */
   readonly vqgan: string | null;
 }
 

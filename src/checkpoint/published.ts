@@ -1,17 +1,20 @@
-import { formatHubAddress } from "./hub-address.js";
-
 /**
  * The published checkpoints: where they are, at which commit, and how large. `Mega`'s own files (in
  * 16 bits) are not on the hub, so it is made of `Mega_full`'s, cast while they are loaded.
  */
+import { formatHubAddress } from "./hub-address.js";
 
 export const MODEL_VERSIONS = ["Nano", "Mini", "Mega", "Mega_full"] as const;
 export type ModelVersion = (typeof MODEL_VERSIONS)[number];
 
+/** Arithmetic of a model; `auto` leaves the choice to the sidecar. */
+export const PRECISIONS = ["auto", "float32", "bfloat16"] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
 export interface HubModel {
   /** `owner/name` on the hub. */
   readonly repo: string;
-  /** The commit that was checked; the same files for ever. */
+  /** The commit that was checked: its files never change. */
   readonly revision: string;
   /** All files that are fetched. */
   readonly downloadBytes: number;
@@ -19,7 +22,7 @@ export interface HubModel {
 
 export interface KnownModel extends HubModel {
   readonly parameterCount: number;
-  /** Keys and values that the decoder remembers for one picture. */
+  /** Keys and values that the decoder keeps for one image. */
   readonly cachedNumbersPerSlot: number;
   /** True when the weights are kept in 16 bits whatever the file has. */
   readonly isHalved: boolean;

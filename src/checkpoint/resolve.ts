@@ -1,28 +1,43 @@
+/** Decides which model is served, and where its files come from. */
 import { statSync } from "node:fs";
 import path from "node:path";
-import type { ModelVersion } from "./published.js";
-import type { Settings } from "../config/flags.js";
 import { createConfigError } from "../errors.js";
 import { isHubAddress } from "./hub-address.js";
-import { addressOf, KNOWN_MODELS, KNOWN_VQGAN, pinAddress } from "./published.js";
 import {
   findWeights,
   nameSources,
   type CheckpointPlaces,
   type WeightsPlaces,
 } from "./installed.js";
+import {
+  addressOf,
+  KNOWN_MODELS,
+  KNOWN_VQGAN,
+  pinAddress,
+  type ModelVersion,
+  type Precision,
+} from "./published.js";
+
+/** What was asked for; null where nothing was. */
+export interface ModelWish {
+  readonly version: ModelVersion | null;
+  /** A folder, or a repository on the hub. */
+  readonly checkpoint: string | null;
+  readonly vqgan: string | null;
+  readonly precision: Precision;
+}
 
 /** Which model is served, and from where. */
 export interface ResolvedModel {
   /** `Nano`, `Mini`, `Mega`, `Mega_full`, or `Custom` for a checkpoint given without a version. */
   readonly modelVersion: string;
-  /** What the log should say about the choice; null when there is nothing to say. */
-  readonly modelNote: string | null;
   /** A folder, or `hf:owner/name@revision`, which the sidecar fetches. */
   readonly checkpoint: string;
-  /** The same; null when the VQGAN lies with the checkpoint. */
+  /** The same; null when the VQGAN is in the folder of the checkpoint. */
   readonly vqgan: string | null;
-  readonly precision: Settings["precision"];
+  readonly precision: Precision;
+  /** What the log should say about the choice; null when there is nothing to say. */
+  readonly note: string | null;
 }
 
 export interface ModelPlaces extends WeightsPlaces {
@@ -32,24 +47,26 @@ export interface ModelPlaces extends WeightsPlaces {
 /**
  * Decides which model is served. Only a model that was asked for is ever fetched: without a wish it
  * is what this machine has.
+ *
+ * @throws AppError `config_invalid` when there is no such folder, or no model at all.
  */
-export function resolveModel(settings: Settings, places: ModelPlaces): ResolvedModel {
-  const checkpoint = resolvePlace("--checkpoint", settings.checkpoint, places.cwd);
-  const vqgan = resolvePlace("--vqgan", settings.vqgan, places.cwd);
-  const { precision, model_version: version } = settings;
+export function resolveModel(wish: ModelWish, places: ModelPlaces): ResolvedModel {
+  const { version, precision } = wish;
+  const checkpoint = resolvePlace("--checkpoint", wish.checkpoint, places.cwd);
+  const vqgan = resolvePlace("--vqgan", wish.vqgan, places.cwd);
   if (checkpoint !== null) {
     const ofHub = isHubAddress(checkpoint) ? addressOf(KNOWN_VQGAN) : null;
     const modelVersion = version ?? "Custom";
-    return { modelVersion, modelNote: null, checkpoint, vqgan: vqgan ?? ofHub, precision };
+    return { modelVersion, checkpoint, vqgan: vqgan ?? ofHub, precision, note: null };
   }
   const choice = version === null ? chooseModel(places) : findOrFetch(version, places);
   const isHalved = choice.version !== "Nano" && KNOWN_MODELS[choice.version].isHalved;
   return {
     modelVersion: choice.version,
-    modelNote: choice.note,
     checkpoint: choice.weights.checkpoint,
     vqgan: vqgan ?? choice.weights.vqgan,
     precision: isHalved && precision === "auto" ? "bfloat16" : precision,
+    note: choice.note,
   };
 }
 
@@ -88,7 +105,7 @@ function findOrFetch(version: ModelVersion, places: ModelPlaces): Choice {
     ? "Mega's own 16-bit files are not on the hub: Mega_full's weights are served, in 16 bits. "
     : "";
   if (found !== null) return { version, weights: found, note: cast === "" ? null : cast.trim() };
-  const size = `${(own.downloadBytes / 1e9).toFixed(2)} GB`;
+  const size = `${((own.downloadBytes + KNOWN_VQGAN.downloadBytes) / 1e9).toFixed(2)} GB`;
   const note = `${cast}The weights of DALL-E ${version} are not on this machine: what is missing of ${size} is fetched first`;
   return { version, weights: nameSources(version), note };
 }

@@ -1,11 +1,10 @@
-import { readFileSync, statSync } from "node:fs";
-import path from "node:path";
-import { z } from "zod";
-
-/*
+/**
  * Which files hold the weights of a folder: the twin of sidecar/checkpoint/weight_files.py, which says why. Both
  * are held to test/fixtures/weight-files.json.
  */
+import { readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { z } from "zod";
 
 const WEIGHTS_FILE = "flax_model.msgpack";
 const INDEX_FILE = "flax_model.msgpack.index.json";

@@ -1,14 +1,18 @@
+/** `models`: what is known, what is here, and what it needs, as a table. */
 import { statSync } from "node:fs";
-import { MODEL_VERSIONS, type ModelVersion } from "../checkpoint/published.js";
-import { KNOWN_MODELS, KNOWN_VQGAN } from "../checkpoint/published.js";
-import { findWeightFiles } from "../checkpoint/weight-files.js";
 import { findWeights, type WeightsPlaces } from "../checkpoint/installed.js";
+import {
+  KNOWN_MODELS,
+  KNOWN_VQGAN,
+  MODEL_VERSIONS,
+  type ModelVersion,
+} from "../checkpoint/published.js";
+import { findWeightFiles } from "../checkpoint/weight-files.js";
 
-/** Programs, the VQGAN and the interpreter; the same as in sidecar/checkpoint/memory_check.py. */
-const OVERHEAD_BYTES = 600_000_000;
+/** Programs, the VQGAN and the interpreter; as in sidecar/checkpoint/memory_check.py. */
+export const OVERHEAD_BYTES = 600_000_000;
 const BYTES_PER_NUMBER = { float32: 4, bfloat16: 2 } as const;
 
-/** The text of `dalle-server models`: what is known, what is here, what it needs. */
 export function formatModels(places: WeightsPlaces, slots: number): string {
   const rows = MODEL_VERSIONS.map((version) => describeModel(version, places, slots));
   const header = ["model", "to fetch", `memory (${slots} slots)`, "where"];
@@ -21,7 +25,7 @@ export function formatModels(places: WeightsPlaces, slots: number): string {
   return [
     ...lines.map((line) => line.trimEnd()),
     "",
-    "dalle-server pull NAME fetches one; --model_version NAME fetches and serves it.",
+    "npm start -- pull NAME fetches one; npm start -- --model_version NAME fetches and serves it.",
     "Mega is made of Mega_full's files, in 16 bits.",
     "",
   ].join("\n");

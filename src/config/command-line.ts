@@ -1,3 +1,4 @@
+/** The sub-command of a command line. */
 import { isHubAddress } from "../checkpoint/hub-address.js";
 
 /** What the server is started for. */

@@ -1,50 +1,39 @@
-import { existsSync } from "node:fs";
+/** What the server is given from outside, read once, checked and frozen. */
+import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
-import { readVersion } from "./version.js";
-import { splitCommandLine } from "./command-line.js";
-import type { ImageFormatName, LogLevel, Settings } from "./flags.js";
-import { formatHelp } from "../commands/help.js";
-import { listDevices, shareDevices } from "./devices.js";
+import { z } from "zod";
+import type { WeightsPlaces } from "../checkpoint/installed.js";
+import { resolveModel } from "../checkpoint/resolve.js";
 import { createConfigError } from "../errors.js";
-import { resolveModel, type ModelPlaces, type ResolvedModel } from "../checkpoint/resolve.js";
-import { formatModels } from "../commands/models.js";
-import { checkValues, readArguments, readEnvironment } from "./read.js";
-import { resolveSupervision, toMs, type SupervisionSettings } from "./supervision.js";
+import type { LogLevel } from "../log.js";
+import type { ServiceSettings } from "../service.js";
+import type { SupervisorOptions } from "../sidecar/limits.js";
+import { splitCommandLine } from "./command-line.js";
+import { listDevices, shareDevices } from "./devices.js";
+import type { Settings } from "./flags.js";
+import { checkValues, readFlags, readEnvironment } from "./read.js";
+import { resolveSupervision, toMs } from "./supervision.js";
 
-/** Everything the server is told from outside, checked and complete. Frozen. */
-export interface Config extends ResolvedModel {
-  readonly version: string;
+/** The settings of the parts, checked and complete. Frozen. */
+export interface Config {
   readonly packageRoot: string;
   readonly host: string;
   readonly port: number;
-  readonly saveToDisk: boolean;
-  readonly imgFormat: ImageFormatName;
-  readonly outputDir: string;
-  readonly queueLimit: number;
-  readonly requestTimeoutMs: number;
+  readonly logLevel: LogLevel;
+  /** Where images are saved; null when they are not. */
+  readonly outputDir: string | null;
   readonly drainTimeoutMs: number;
-  /** What answers get to leave once their images are made. */
-  readonly answerGraceMs: number;
-  /** What a sidecar gets to say goodbye once its work is done. */
-  readonly goodbyeMs: number;
-  /** A restart that is further away is not worth waiting for in the queue. */
-  readonly patienceMs: number;
-  readonly deathLimit: number;
+  /** What the log should say about the choice of the model; null when there is nothing to say. */
+  readonly modelNote: string | null;
+  readonly service: ServiceSettings;
+  readonly sidecar: Required<
+    Pick<SupervisorOptions, "config" | "limits" | "prefetch" | "transport">
+  >;
   /** One for each sidecar: the devices it may see, or null for all. */
   readonly devices: readonly (string | null)[];
-  readonly supervision: SupervisionSettings;
-  readonly transport: { readonly kind: "ipc" | "tcp"; readonly host: string };
-  readonly quarantineMs: number;
-  readonly quarantineLimit: number;
-  readonly slots: number;
-  /** Null: as many as slots. */
-  readonly prefetch: number | null;
-  readonly chunkTokens: number;
   /** The Python that runs the sidecar. */
   readonly python: string;
-  readonly cacheDir: string | null;
-  readonly logLevel: LogLevel;
 }
 
 /** What a process knows about its surroundings; tests pass their own. */
@@ -56,10 +45,11 @@ export interface Surroundings {
   readonly packageRoot: string;
 }
 
-/** What the command line asks for: to serve a Config, to fetch its model, or to print a text and leave. */
+/** What the command line asks for. */
 export type Command =
   | { readonly action: "serve" | "pull"; readonly config: Config }
-  | { readonly action: "print"; readonly text: string };
+  | { readonly action: "models"; readonly places: WeightsPlaces; readonly slots: number }
+  | { readonly action: "help" | "help_all" | "version"; readonly version: string };
 
 /** Reads the process itself; the only place that touches `process.env` and `process.argv`. */
 export function readSurroundings(packageRoot: string): Surroundings {
@@ -68,65 +58,84 @@ export function readSurroundings(packageRoot: string): Surroundings {
 }
 
 /**
- * Turns flags and environment into a {@link Config}.
+ * Turns flags and environment into a {@link Command}.
  *
  * @throws AppError `config_invalid` that lists every problem at once.
  */
-export function readCommand(surroundings: Surroundings): Command {
-  const version = readVersion(surroundings.packageRoot);
-  const { word, argv } = splitCommandLine(surroundings.argv);
-  const flags = readArguments(argv);
-  if (flags.action === "help") return { action: "print", text: formatHelp(version) };
-  if (flags.action === "version") return { action: "print", text: `${version}\n` };
-  const env = readEnvironment(surroundings.env);
+export function readCommand(at: Surroundings): Command {
+  const version = readVersion(at.packageRoot);
+  const { word, argv } = splitCommandLine(at.argv);
+  const flags = readFlags(argv);
+  if (flags.action !== "serve") return { action: flags.action, version };
+  const env = readEnvironment(at.env);
   const { settings, problems } = checkValues(new Map([...env.values, ...flags.values]));
   const found = [...flags.problems, ...env.problems, ...problems];
   if (settings === null || found.length > 0) throw createConfigError(found);
-  if (word === "models") {
-    return { action: "print", text: formatModels(placesOf(surroundings), settings.slots) };
-  }
+  if (word === "models") return { action: word, places: placesOf(at), slots: settings.slots };
   if (word === "pull" && settings.model_version === null && settings.checkpoint === null) {
     throw createConfigError([
       "pull needs the name of a model: pull Mini, or pull hf:owner/name; models lists them",
     ]);
   }
-  return { action: word, config: resolveConfig(settings, version, surroundings) };
+  return { action: word, config: resolveConfig(settings, version, at) };
+}
+
+const packageSchema = z.object({ version: z.string().min(1) });
+
+function readVersion(packageRoot: string): string {
+  const text = readFileSync(path.join(packageRoot, "package.json"), "utf8");
+  return packageSchema.parse(JSON.parse(text)).version;
 }
 
 function resolveConfig(settings: Settings, version: string, at: Surroundings): Config {
+  const { host, port, slots, prefetch } = settings;
+  const { note, ...model } = resolveModel(
+    { ...settings, version: settings.model_version },
+    { ...placesOf(at), cwd: at.cwd },
+  );
   const cacheDir = settings.cache_dir ?? path.join(cacheRoot(at), "dalle-server");
-  return Object.freeze({
-    version,
+  return freezeDeep({
     packageRoot: at.packageRoot,
-    host: settings.host,
-    port: settings.port,
-    ...resolveModel(settings, placesOf(at)),
-    saveToDisk: settings.save_to_disk,
-    imgFormat: settings.img_format,
-    outputDir: path.resolve(at.cwd, settings.output_dir),
-    queueLimit: settings.queue_limit,
-    requestTimeoutMs: toMs(settings.request_timeout),
-    drainTimeoutMs: toMs(settings.drain_timeout),
-    answerGraceMs: toMs(settings.answer_grace),
-    goodbyeMs: toMs(settings.goodbye_time),
-    patienceMs: toMs(settings.restart_patience),
-    deathLimit: settings.death_limit,
-    devices: shareDevices(settings.sidecars, listDevices(at.env["CUDA_VISIBLE_DEVICES"])),
-    supervision: resolveSupervision(settings),
-    transport: Object.freeze({ kind: settings.sidecar_transport, host: settings.sidecar_host }),
-    quarantineMs: toMs(settings.quarantine),
-    quarantineLimit: settings.quarantine_limit,
-    slots: settings.slots,
-    prefetch: settings.prefetch,
-    chunkTokens: settings.chunk_tokens,
-    python: settings.sidecar_python ?? defaultPython(at.packageRoot),
-    cacheDir: cacheDir.toLowerCase() === "none" ? null : path.resolve(at.cwd, cacheDir),
+    host,
+    port,
     logLevel: settings.log_level,
+    outputDir: settings.save_to_disk ? path.resolve(at.cwd, settings.output_dir) : null,
+    drainTimeoutMs: toMs(settings.drain_timeout),
+    modelNote: note,
+    service: {
+      version,
+      modelVersion: model.modelVersion,
+      format: settings.img_format,
+      queueLimit: settings.queue_limit,
+      requestTimeoutMs: toMs(settings.request_timeout),
+      patienceMs: toMs(settings.restart_patience),
+      deathLimit: settings.death_limit,
+      quarantineMs: toMs(settings.quarantine),
+    },
+    sidecar: {
+      config: {
+        ...model,
+        slots,
+        chunkTokens: settings.chunk_tokens,
+        cacheDir: cacheDir.toLowerCase() === "none" ? null : path.resolve(at.cwd, cacheDir),
+      },
+      limits: resolveSupervision(settings),
+      prefetch,
+      transport: { kind: settings.sidecar_transport, host: settings.sidecar_host },
+    },
+    devices: shareDevices(settings.sidecars, listDevices(at.env["CUDA_VISIBLE_DEVICES"])),
+    python: settings.sidecar_python ?? defaultPython(at.packageRoot),
   });
 }
 
-function placesOf(at: Surroundings): ModelPlaces {
-  return { packageRoot: at.packageRoot, hubCache: hubCache(at), cwd: at.cwd };
+function freezeDeep<Whole extends object>(whole: Whole): Whole {
+  const parts: unknown[] = Object.values(whole);
+  for (const part of parts) if (typeof part === "object" && part !== null) freezeDeep(part);
+  return Object.freeze(whole);
+}
+
+function placesOf(at: Surroundings): WeightsPlaces {
+  return { packageRoot: at.packageRoot, hubCache: hubCache(at) };
 }
 
 function cacheRoot(at: Surroundings): string {

@@ -1,3 +1,4 @@
+/** Which NVIDIA devices there are, and which of them each sidecar gets. */
 import { readdirSync } from "node:fs";
 
 /** The NVIDIA devices that this process may use, as CUDA_VISIBLE_DEVICES names them. */

@@ -1,10 +1,9 @@
+/** The kinds of settings: each takes a text (of a flag or a variable) and checks it. */
 import { z } from "zod";
 import { isHubAddress, isValidHubAddress } from "../checkpoint/hub-address.js";
 
-/** What the kinds of settings are: each takes a text (of a flag or a variable) and checks it. */
-
 export interface FlagDocs {
-  /** What stands behind the flag in `--help`. */
+  /** What follows the flag in `--help`. */
   readonly placeholder: string;
   readonly about: string;
   /** The text used when the setting is not given. */
@@ -13,6 +12,8 @@ export interface FlagDocs {
   readonly defaultText?: string;
   /** A flag of this kind may stand alone and then means `true`. */
   readonly isSwitch?: boolean;
+  /** Its heading in `--help all`; see {@link groupFlags}. */
+  readonly group?: string;
 }
 
 /** Takes a text and gives a checked value. */
@@ -20,6 +21,18 @@ export type Kind<Value> = z.ZodType<Value, string>;
 
 /** What `--help` and the reader know about the schema of each setting. */
 export const flagDocs = z.registry<FlagDocs>();
+
+/** Puts settings under a heading of `--help all`. */
+export function groupFlags<Shape extends Readonly<Record<string, z.ZodType>>>(
+  group: string,
+  shape: Shape,
+): Shape {
+  for (const schema of Object.values(shape)) {
+    const docs = flagDocs.get(schema);
+    if (docs !== undefined) flagDocs.add(schema, { ...docs, group });
+  }
+  return shape;
+}
 
 const SWITCH_WORDS: ReadonlyMap<string, boolean> = new Map([
   ...["true", "yes", "y", "1", "t"].map((word) => [word, true] as const),
@@ -65,13 +78,16 @@ function numberText(pattern: RegExp, min: number, max: number, what: string): Ki
     .pipe(z.number().min(min, { error }).max(max, { error }));
 }
 
-/** One of some words, in any case. */
-export function wordText<const Word extends string>(words: readonly Word[]): Kind<Word> {
+/** One of some words, in any case; `shown` is how a message lists them. */
+export function wordText<const Word extends string>(
+  words: readonly Word[],
+  shown: string = words.join(", "),
+): Kind<Word> {
   return z.string().transform((text, context): Word => {
     const wanted = text.trim().toLowerCase();
     const found = words.find((word) => word.toLowerCase() === wanted);
     if (found !== undefined) return found;
-    context.addIssue({ code: "custom", message: `one of ${words.join(", ")}` });
+    context.addIssue({ code: "custom", message: `one of ${shown}` });
     return z.NEVER;
   });
 }

@@ -1,8 +1,16 @@
+/**
+ * The one table of settings. Parsing, environment variables, validation and `--help` all come from
+ * it: a new setting is a new entry here, or in the part about supervision. Every value arrives as
+ * text (a flag or a variable); `null` means that it was not given and that it has no fixed default.
+ */
 import { z } from "zod";
-import { MODEL_VERSIONS } from "../checkpoint/published.js";
+import { MODEL_VERSIONS, PRECISIONS } from "../checkpoint/published.js";
+import { IMAGE_FORMATS } from "../images/encode.js";
+import { LOG_LEVELS } from "../log.js";
 import {
   countFlag,
   flagDocs,
+  groupFlags,
   integerText,
   placeText,
   secondsFlag,
@@ -10,21 +18,11 @@ import {
   wordText,
   type FlagDocs,
 } from "./flag-kinds.js";
-import { SUPERVISION_GROUPS } from "./flags-supervision.js";
+import { supervision } from "./flags-supervision.js";
 
-/**
- * The one table of settings. Parsing, environment variables, validation and `--help` all come from
- * it: a new setting is a new entry here, or in the part about supervision. Every value arrives as
- * text (a flag or a variable); `null` means that nobody gave it and that it has no fixed default.
- */
+const FORMAT_WORDS = IMAGE_FORMATS.join(", ").toUpperCase();
 
-export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-
-export const IMAGE_FORMATS = ["JPEG", "PNG", "WEBP"] as const;
-export type ImageFormatName = (typeof IMAGE_FORMATS)[number];
-
-const serving = {
+const serving = groupFlags("Serving", {
   port: integerText(0, 65_535).register(flagDocs, {
     placeholder: "PORT",
     about: "port to listen on; 0 takes any free port",
@@ -35,30 +33,24 @@ const serving = {
     about: "address to listen on; 127.0.0.1 for this machine only",
     default: "0.0.0.0",
   }),
-  save_to_disk: switchText().register(flagDocs, {
-    placeholder: "YES|NO",
-    about: "also save every image in the output folder",
-    default: "false",
-    isSwitch: true,
-  }),
-  img_format: wordText(IMAGE_FORMATS).register(flagDocs, {
-    placeholder: "FORMAT",
-    about: `format of the images of /dalle: ${IMAGE_FORMATS.join(", ")}`,
-    default: "JPEG",
-  }),
-  output_dir: z.string().min(1).register(flagDocs, {
-    placeholder: "FOLDER",
-    about: "where saved images go",
-    default: "generations",
-  }),
+  queue_limit: countFlag(
+    [1, 100_000],
+    "500",
+    "most waiting images; then 429 (an idle server takes any request)",
+  ),
+  request_timeout: secondsFlag(
+    [1, 86_400],
+    "3600",
+    "longest time for one request, including its wait",
+  ),
   log_level: wordText(LOG_LEVELS).register(flagDocs, {
     placeholder: "LEVEL",
-    about: `least important lines to log: ${LOG_LEVELS.join(", ")}`,
+    about: `least severe level to log: ${LOG_LEVELS.join(", ")}`,
     default: "info",
   }),
-};
+});
 
-const model = {
+const model = groupFlags("Model", {
   model_version: wordText(MODEL_VERSIONS)
     .nullable()
     .register(flagDocs, {
@@ -75,98 +67,89 @@ const model = {
   }),
   vqgan: placeText().nullable().register(flagDocs, {
     placeholder: "PLACE",
-    about: "the same for the VQGAN, which turns image tokens into pixels",
+    about: "the same for the VQGAN, which makes pixels",
     default: null,
     defaultText: "found with the checkpoint",
   }),
-  precision: wordText(["auto", "float32", "bfloat16"]).register(flagDocs, {
+  precision: wordText(PRECISIONS).register(flagDocs, {
     placeholder: "NAME",
-    about: "arithmetic of the model: auto, float32, bfloat16",
+    about: `arithmetic of the model: ${PRECISIONS.join(", ")}`,
     default: "auto",
   }),
   sidecars: integerText(1, 64).nullable().register(flagDocs, {
     placeholder: "COUNT",
-    about: "sidecars, each with a copy of the model",
+    about: "sidecars, each with its own model",
     default: null,
-    defaultText: "one for each NVIDIA device, else 1",
+    defaultText: "one per NVIDIA device, else 1",
   }),
-  slots: integerText(1, 256).register(flagDocs, {
-    placeholder: "COUNT",
-    about: "images that the sidecar decodes at the same time",
-    default: "8",
-  }),
-  prefetch: integerText(0, 256).nullable().register(flagDocs, {
-    placeholder: "COUNT",
-    about: "images sent to a sidecar beyond its slots, so that no slot waits for the next",
-    default: null,
-    defaultText: "as many as slots",
-  }),
-  chunk_tokens: integerText(1, 1_024).register(flagDocs, {
-    placeholder: "COUNT",
-    about: "image tokens between two looks at new and cancelled work",
-    default: "16",
-  }),
+  slots: countFlag([1, 256], "8", "images that one sidecar makes at the same time"),
   cache_dir: z.string().min(1).nullable().register(flagDocs, {
     placeholder: "FOLDER",
-    about: "where compiled programs are kept for the next start; none = keep nothing",
+    about: "where compiled programs are kept for the next start; none keeps nothing",
     default: null,
     defaultText: "dalle-server in the user's cache folder",
   }),
+});
+
+const saving = groupFlags("Images", {
+  save_to_disk: switchText().register(flagDocs, {
+    placeholder: "YES|NO",
+    about: "also save every image in the output folder",
+    default: "false",
+    isSwitch: true,
+  }),
+  img_format: wordText(IMAGE_FORMATS, FORMAT_WORDS).register(flagDocs, {
+    placeholder: "FORMAT",
+    about: `format of the images of /dalle: ${FORMAT_WORDS}`,
+    default: "JPEG",
+  }),
+  output_dir: z.string().min(1).register(flagDocs, {
+    placeholder: "FOLDER",
+    about: "where saved images go",
+    default: "generations",
+  }),
+});
+
+const requests = groupFlags("Requests", {
+  restart_patience: secondsFlag(
+    [0, 86_400],
+    "60",
+    "keep accepting requests during a restart due within this time",
+  ),
+  death_limit: countFlag(
+    [1, 100],
+    "2",
+    "crashes after which an image that was running at each of them fails",
+  ),
+  quarantine: secondsFlag(
+    [0, 604_800],
+    "600",
+    "how long to refuse a prompt that reached --death_limit; 0 disables",
+  ),
+});
+
+const sidecars = groupFlags("Sidecars", {
+  prefetch: integerText(0, 256).nullable().register(flagDocs, {
+    placeholder: "COUNT",
+    about: "images sent to a sidecar beyond its slots, so that no free slot waits",
+    default: null,
+    defaultText: "as many as slots",
+  }),
+  chunk_tokens: countFlag(
+    [1, 1_024],
+    "16",
+    "image tokens per step; new and cancelled work is looked at between steps",
+  ),
   sidecar_python: z.string().min(1).nullable().register(flagDocs, {
     placeholder: "PROGRAM",
     about: "Python that runs the sidecar",
     default: null,
     defaultText: "the one that the set-up made",
   }),
-};
-
-const requests = {
-  queue_limit: countFlag(
-    [1, 100_000],
-    "500",
-    "images that may wait; beyond it requests get status 429",
-  ),
-  request_timeout: secondsFlag(
-    [1, 86_400],
-    "3600",
-    "longest time for one request, waiting included",
-  ),
-  restart_patience: secondsFlag(
-    [0, 86_400],
-    "60",
-    "requests are taken while the next start of the sidecar is no further away than this",
-  ),
-  death_limit: countFlag(
-    [1, 100],
-    "2",
-    "ends of the sidecar at which an image that was there each time is given up",
-  ),
-  quarantine: secondsFlag(
-    [0, 604_800],
-    "600",
-    "how long a prompt is refused that ended the sidecar so often; 0 = not at all",
-  ),
-  quarantine_limit: countFlag([1, 1_000_000], "1000", "prompts that are remembered for that"),
-};
-
-/** The settings in the order and with the headings of `--help`. */
-const GROUPS = {
-  Serving: serving,
-  Model: model,
-  Requests: requests,
-  ...SUPERVISION_GROUPS,
-} as const;
+});
 
 export const settingsSchema = z
-  .object({
-    ...serving,
-    ...model,
-    ...requests,
-    ...SUPERVISION_GROUPS["Watching a sidecar"],
-    ...SUPERVISION_GROUPS["Starting it anew"],
-    ...SUPERVISION_GROUPS.Stopping,
-    ...SUPERVISION_GROUPS["Talking to it"],
-  })
+  .object({ ...serving, ...model, ...saving, ...requests, ...sidecars, ...supervision })
   .refine((settings) => settings.backoff_base <= settings.backoff_cap, {
     path: ["backoff_base"],
     error: "at most --backoff_cap",
@@ -174,25 +157,14 @@ export const settingsSchema = z
 
 /** The settings as read: checked one by one, not yet resolved against this machine. */
 export type Settings = z.output<typeof settingsSchema>;
-export type FlagName = keyof Settings;
 
 export interface Flag extends FlagDocs {
   readonly name: string;
 }
 
-export interface FlagGroup {
-  readonly title: string;
-  readonly flags: readonly Flag[];
-}
-
-export const FLAG_GROUPS: readonly FlagGroup[] = Object.entries(GROUPS).map(([title, shape]) => ({
-  title,
-  flags: Object.entries(shape).map(([name, schema]) => {
-    const docs = flagDocs.get(schema);
-    if (docs === undefined) throw new Error(`the setting ${name} has no entry in flagDocs`);
-    return { name, ...docs };
-  }),
-}));
-
-/** All flags in the order of `--help`. */
-export const FLAGS: readonly Flag[] = FLAG_GROUPS.flatMap(({ flags }) => flags);
+/** All flags in the order of `--help all`. */
+export const FLAGS: readonly Flag[] = Object.entries(settingsSchema.shape).map(([name, schema]) => {
+  const docs = flagDocs.get(schema);
+  if (docs === undefined) throw new Error(`the setting ${name} has no entry in flagDocs`);
+  return { name, ...docs };
+});

@@ -1,8 +1,9 @@
+/** From command line arguments and variables to checked settings, or to what is wrong with them. */
 import { FLAGS, settingsSchema, type Flag, type Settings } from "./flags.js";
 import { findNearest } from "./nearest.js";
 
 const ENV_PREFIX = "DALLE_";
-/** Variables of the set-up, and those that the server hands to its sidecar; never settings. */
+/** Variables of the set-up, and those that the server gives to its sidecar; never settings. */
 const OTHER_VARIABLES = /^DALLE_(?:PYTHON$|SETUP_|SIDECAR_)/;
 const FLAG_NAMES = FLAGS.map((flag) => flag.name);
 
@@ -14,7 +15,7 @@ export interface RawValue {
 
 export interface Arguments {
   readonly values: ReadonlyMap<string, RawValue>;
-  readonly action: "serve" | "help" | "version";
+  readonly action: "serve" | "help" | "help_all" | "version";
   readonly problems: readonly string[];
 }
 
@@ -24,7 +25,7 @@ export function envName(flagName: string): string {
 }
 
 /** Reads command line arguments: `--flag value`, `--flag=value`, snake_case or kebab-case. */
-export function readArguments(argv: readonly string[]): Arguments {
+export function readFlags(argv: readonly string[]): Arguments {
   const values = new Map<string, RawValue>();
   const problems: string[] = [];
   let action: Arguments["action"] = "serve";
@@ -32,24 +33,20 @@ export function readArguments(argv: readonly string[]): Arguments {
   while (position < argv.length) {
     const argument = argv[position] ?? "";
     position += 1;
-    if (argument === "--help" || argument === "-h") action = "help";
-    else if (argument === "--version") action = "version";
+    if (argument === "--help" || argument === "-h") {
+      action = argv[position] === "all" ? "help_all" : "help";
+      if (action === "help_all") position += 1;
+    } else if (argument === "--version") action = "version";
     else if (!argument.startsWith("--")) {
       problems.push(`unexpected argument ${quote(argument)}: settings are given as --flag value`);
     } else {
-      const { flag, written, inline } = splitArgument(argument);
+      const { flag, name, written, inline } = splitArgument(argument);
       const next = argv[position];
       const following =
         inline === null && next !== undefined && !next.startsWith("--") ? next : null;
       if (following !== null) position += 1;
       if (flag === null) {
-        problems.push(
-          describeUnknown(
-            "flag",
-            `--${written}`,
-            FLAG_NAMES.map((name) => `--${name}`),
-          ),
-        );
+        problems.push(describeUnknown("flag", `--${written}`, name, (valid) => `--${valid}`));
         continue;
       }
       const text = inline ?? following ?? (flag.isSwitch === true ? "true" : null);
@@ -70,7 +67,8 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     const name = known.get(variable);
     if (name !== undefined) values.set(name, { text, source: variable });
     else if (!OTHER_VARIABLES.test(variable)) {
-      problems.push(describeUnknown("environment variable", variable, [...known.keys()]));
+      const written = variable.slice(ENV_PREFIX.length).toLowerCase();
+      problems.push(describeUnknown("environment variable", variable, written, envName));
     }
   }
   return { values, action: "serve", problems };
@@ -94,6 +92,7 @@ export function checkValues(values: ReadonlyMap<string, RawValue>): {
 
 function splitArgument(argument: string): {
   flag: Flag | null;
+  name: string;
   written: string;
   inline: string | null;
 } {
@@ -102,14 +101,21 @@ function splitArgument(argument: string): {
   const name = written.toLowerCase().replaceAll("-", "_");
   return {
     flag: FLAGS.find((flag) => flag.name === name) ?? null,
+    name,
     written,
     inline: equals === -1 ? null : argument.slice(equals + 1),
   };
 }
 
-function describeUnknown(kind: string, written: string, valid: readonly string[]): string {
-  const nearest = findNearest(written, valid);
-  const hint = nearest === null ? "--help lists the valid ones" : `did you mean ${nearest}?`;
+function describeUnknown(
+  kind: string,
+  written: string,
+  name: string,
+  show: (valid: string) => string,
+): string {
+  const nearest = findNearest(name, FLAG_NAMES);
+  const hint =
+    nearest === null ? "--help all lists the valid ones" : `did you mean ${show(nearest)}?`;
   return `unknown ${kind} ${quote(written)}: ${hint}`;
 }
 

@@ -1,3 +1,4 @@
+/** Any body as one JSON object. */
 import express, { type Request, type RequestHandler } from "express";
 import { AppError } from "../errors.js";
 

@@ -1,3 +1,4 @@
+/** Notices that the caller has left. */
 import type { Response } from "express";
 
 /** A signal that aborts when the caller leaves before the answer is complete. */

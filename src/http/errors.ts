@@ -1,6 +1,8 @@
+/** Every error as one JSON shape. */
 import type { ErrorRequestHandler, RequestHandler, Response } from "express";
 import { AppError, ERROR_CODES } from "../errors.js";
 import { neutralizeText, type Logger } from "../log.js";
+import { noteForLog } from "./request-log.js";
 
 /** The one shape of every error answer. */
 export interface ErrorBody {
@@ -17,20 +19,25 @@ export function createErrorBody(error: AppError): ErrorBody {
   return { error: { message: error.message, type, param: error.param, code: error.code } };
 }
 
-/** Answers with the error, its status, and the headers that tell a client library whether to retry. */
+/** Answers with the error, its status, and the headers by which a client library knows whether to retry. */
 export function sendError(response: Response, error: AppError): void {
-  const { status, retryable } = ERROR_CODES[error.code];
+  const { code, message } = error;
+  const { status, retryable } = ERROR_CODES[code];
+  noteForLog(response, status >= 500 ? { code, reason: message } : { code });
   response.status(status);
   response.setHeader("x-should-retry", String(retryable));
   if (error.retryAfterS !== undefined) response.setHeader("retry-after", String(error.retryAfterS));
   response.json(createErrorBody(error));
 }
 
-/** The last handler: turns whatever was thrown into an error answer; unknown faults go to the log. */
+/**
+ * The last handler: turns whatever was thrown into an error answer. Of a fault of the server itself
+ * the stack goes to the log; the other errors are expected, and their code is on the request's line.
+ */
 export function createErrorHandler(log: Logger): ErrorRequestHandler {
   return (thrown: unknown, _request, response, next) => {
     const error = toAppError(thrown);
-    if (ERROR_CODES[error.code].status >= 500) {
+    if (error.code === "internal_error") {
       const requestId = response.getHeader("x-request-id");
       log.error({ err: thrown, requestId, code: error.code }, "The request failed");
     }
@@ -47,18 +54,6 @@ export const refuseUnknownPath: RequestHandler = (request) => {
     `There is no ${request.method} ${shown} here. Pictures are made with POST /dalle and POST /v1/images/generations.`,
   );
 };
-
-/** Refuses the methods that a path does not have, and names those that it has. */
-export function refuseMethods(allowed: readonly string[]): RequestHandler {
-  const list = [...allowed, "OPTIONS"].join(", ");
-  return (request, response) => {
-    response.setHeader("allow", list);
-    throw new AppError(
-      "method_not_allowed",
-      `${request.method} is not possible on this path; expected one of ${list}.`,
-    );
-  };
-}
 
 function toAppError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;

@@ -1,3 +1,4 @@
+/** The request fields that routes share, each with the words for a wrong value. */
 import { z } from "zod";
 import { AppError } from "../errors.js";
 import { neutralizeText } from "../log.js";
@@ -7,7 +8,7 @@ import type { JsonObject } from "./body.js";
 export const MAX_PROMPT_CHARACTERS = 4_000;
 const MAX_SEED = 2 ** 32 - 1;
 
-/** Builds one field. The text is what stands behind "must be" when the value is wrong. */
+/** Builds one field. The text is what follows "must be" when the value is wrong. */
 export function integerField(min: number, max: number): z.ZodNumber {
   const error = `an integer from ${min} to ${max}`;
   return z.number({ error }).int({ error }).min(min, { error }).max(max, { error });
@@ -38,8 +39,8 @@ export interface SamplingLimits {
   readonly topP: readonly [number, number];
 }
 
-/** What is let through before the sidecar has told the limits of its model; it checks again. */
-export const LOOSE_LIMITS: SamplingLimits = {
+/** What is let through while the limits of the model are not known; the sidecar checks again. */
+const LOOSE_LIMITS: SamplingLimits = {
   condScale: [0, 100],
   temperature: [0, 100],
   topK: [0, 1_000_000],
@@ -68,12 +69,16 @@ export function samplingFields(limits: SamplingLimits): SamplingFields {
   };
 }
 
-/** Builds a schema once for the limits of each model: building one costs far more than a check with it. */
+/**
+ * Builds a schema once for the limits of each model: building one costs far more than a check with
+ * it. Null stands for limits that are not known yet.
+ */
 export function memoizeSchema<Schema>(
   build: (limits: SamplingLimits) => Schema,
-): (limits: SamplingLimits) => Schema {
+): (limits: SamplingLimits | null) => Schema {
   const schemas = new WeakMap<SamplingLimits, Schema>();
-  return (limits) => {
+  return (ofModel) => {
+    const limits = ofModel ?? LOOSE_LIMITS;
     const known = schemas.get(limits);
     if (known !== undefined) return known;
     const built = build(limits);

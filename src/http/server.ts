@@ -1,3 +1,4 @@
+/** The listening socket, its limits, and how it closes. */
 import { createServer, STATUS_CODES, type RequestListener, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { AppError, ERROR_CODES, type ErrorCode } from "../errors.js";
@@ -29,7 +30,7 @@ export function createHttpServer(listener: RequestListener): HttpServer {
   server.on("clientError", answerUnreadable);
   server.on("request", (_request, response) => {
     response.on("close", () => {
-      // The connection becomes idle after this event, and nobody may wait for it while closing.
+      // The connection becomes idle after this event, and closing must not wait for it.
       if (!server.listening) {
         setImmediate(() => {
           server.closeIdleConnections();

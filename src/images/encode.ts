@@ -1,3 +1,4 @@
+/** From raw pixels to JPEG, PNG or WebP. */
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import sharp, { type Sharp } from "sharp";

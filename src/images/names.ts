@@ -1,3 +1,5 @@
+/** Names of folders, from prompts and times. */
+
 /** Bytes of UTF-8 kept of a prompt: with the date before it, far below the 255 of every file system. */
 const MAX_NAME_BYTES = 120;
 /** Two joiners are kept, because emoji families and several scripts are written with them. */

@@ -1,3 +1,4 @@
+/** Saves images to disk, each whole or not at all. */
 import { mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { ImageFormat } from "./encode.js";

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../errors.js";
 
+/** The oldest are forgotten beyond this, so that callers cannot fill the memory with prompts. */
+const PROMPT_LIMIT = 1_000;
+
 export interface QuarantineOptions {
   /** How long a prompt is refused; 0 refuses none. */
   readonly durationMs: number;
-  /** The oldest are forgotten beyond this, so that prompts cannot fill the memory. */
-  readonly promptLimit: number;
   /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number;
 }
@@ -32,8 +33,7 @@ export class Quarantine {
     this.#endsAtMs.delete(key);
     this.#endsAtMs.set(key, this.#nowMs + this.#options.durationMs);
     const [oldest] = this.#endsAtMs.keys();
-    if (this.#endsAtMs.size > this.#options.promptLimit && oldest !== undefined)
-      this.#endsAtMs.delete(oldest);
+    if (this.#endsAtMs.size > PROMPT_LIMIT && oldest !== undefined) this.#endsAtMs.delete(oldest);
   }
 
   /** Why the prompt is refused, or null when it is not. */

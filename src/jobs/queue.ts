@@ -109,6 +109,11 @@ export class JobQueue implements Broker {
     );
   }
 
+  /** Why a request for one image would not run at once, or null when it would. */
+  readyRefusal(): AppError | null {
+    return this.#options.admission.readyRefusal() ?? this.refusal(1);
+  }
+
   /** Ends every open job with `error`. */
   failAll(error: AppError): void {
     for (const job of [...this.#open]) job.fail(error);

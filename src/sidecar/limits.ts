@@ -25,36 +25,6 @@ export interface SupervisionLimits extends LivenessLimits, StartLimits {
   readonly logLinesPerSecond: number;
 }
 
-const MINUTE_MS = 60_000;
-
-/** Those of the command line; a test compares the two. */
-export const DEFAULT_LIMITS: SupervisionLimits = Object.freeze({
-  beatIntervalMs: 1_000,
-  missedBeatLimit: 3,
-  startMissedBeatLimit: 60,
-  phaseBudgetMs: Object.freeze({
-    starting: 2 * MINUTE_MS,
-    download: 10 * MINUTE_MS,
-    load: 10 * MINUTE_MS,
-    compile: 20 * MINUTE_MS,
-    warm_up: 20 * MINUTE_MS,
-    generate: 5 * MINUTE_MS,
-    drain: 5 * MINUTE_MS,
-  }),
-  helloLimitMs: MINUTE_MS,
-  startLimitMs: 60 * MINUTE_MS,
-  acceptLimitMs: 5_000,
-  killGraceMs: 2_000,
-  backoffBaseMs: 500,
-  backoffCapMs: 30_000,
-  stableMs: MINUTE_MS,
-  breakerFailureLimit: 5,
-  breakerWindowMs: 10 * MINUTE_MS,
-  breakerPauseMs: MINUTE_MS,
-  logBurstLineCount: 2_000,
-  logLinesPerSecond: 200,
-});
-
 /** `ipc`: a socket that only this user can reach; `tcp`: encrypted, on a port of `host`. */
 export interface TransportChoice {
   readonly kind: "ipc" | "tcp";
@@ -68,7 +38,7 @@ export interface SupervisorOptions {
   /** What WELCOME brings; the beat interval is that of the limits. */
   readonly config: Omit<SidecarConfig, "beatIntervalMs">;
   readonly log: Logger;
-  readonly limits?: Partial<SupervisionLimits>;
+  readonly limits: SupervisionLimits;
   /** Which of several sidecars this is; 0 unless given. */
   readonly index?: number;
   /** Tasks sent beyond the slots of the sidecar; null or nothing: as many as slots. */

@@ -4,7 +4,7 @@ import { Spawn } from "./spawn.js";
 import { EventLog, type SpawnId } from "./event-log.js";
 import type { SidecarClient } from "./link/client.js";
 import { Listeners } from "./listeners.js";
-import { DEFAULT_LIMITS, type SupervisionLimits, type SupervisorOptions } from "./limits.js";
+import type { SupervisionLimits, SupervisorOptions } from "./limits.js";
 import { openEndpoint, type Endpoint } from "./endpoint.js";
 import { Recovery, type Pause } from "./restart/recovery.js";
 import { NO_PROCESS, type SidecarState, type SidecarStatus } from "./status.js";
@@ -43,7 +43,7 @@ export class Supervisor implements TaskRunner {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#limits = options.limits;
     this.#events = new EventLog(options.log);
     this.#recovery = new Recovery(this.#limits, this.#events, options.random);
   }

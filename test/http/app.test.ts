@@ -1,8 +1,9 @@
+/** What holds for every route. */
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeSidecar } from "../support/fake-sidecar-view.js";
-import { startTestServer, type TestServer } from "../support/test-server.js";
+import { startTestServer, type LogLine, type TestServer } from "../support/test-server.js";
 
 /** Sends bytes as they are and returns the whole answer. */
 async function sendRaw(port: number, bytes: string): Promise<string> {
@@ -12,9 +13,22 @@ async function sendRaw(port: number, bytes: string): Promise<string> {
 }
 
 describe("the HTTP surface", () => {
+  const post = (body: string) => fetch(`${server.url}/dalle`, { method: "POST", body });
+
+  /** The line that the log gets at the end of a request. */
+  function findLine(response: Response): Promise<LogLine> {
+    const requestId = response.headers.get("x-request-id");
+    return vi.waitFor(() => {
+      const line = server.logLines.find((found) => found["requestId"] === requestId);
+      if (line === undefined) throw new Error("the request has no line yet");
+      return line;
+    });
+  }
+
   let server: TestServer;
+  const sidecar = new FakeSidecar("ready");
   beforeAll(async () => {
-    server = await startTestServer();
+    server = await startTestServer({ sidecar });
   });
   afterAll(() => server.close());
 
@@ -68,6 +82,27 @@ describe("the HTTP surface", () => {
     expect(new Set(ids).size).toBe(2);
     expect(server.logLines.map((line) => line["requestId"])).toEqual(expect.arrayContaining(ids));
     expect(found.headers.get("access-control-expose-headers")).toContain("x-request-id");
+  });
+
+  test("the line of a refused request has its code, and of a server error the reason", async () => {
+    sidecar.set({ state: "failed" });
+    const bad = await findLine(await post("{}"));
+    const early = await findLine(await post(`{"text": "a"}`));
+    sidecar.set({ state: "ready" });
+
+    expect(bad).toMatchObject({ status: 400, code: "invalid_value", level: "info" });
+    expect(bad["reason"]).toBeUndefined();
+    expect(early).toMatchObject({ status: 503, code: "not_ready", level: "warn" });
+    expect(early["reason"]).toContain("The model cannot be served");
+    // Both are expected: no stack, and no line beside it.
+    expect(server.logLines.filter((line) => line["err"] !== undefined)).toEqual([]);
+  });
+
+  test("the line of a request that made images names the job", async () => {
+    const line = await findLine(await post(`{"text": "a"}`));
+    const created = server.logLines.findLast(({ msg }) => String(msg).startsWith("Created"));
+    expect(line).toMatchObject({ status: 200, jobId: created?.["jobId"] });
+    expect(line["jobId"]).toEqual(expect.any(String));
   });
 
   test.each([

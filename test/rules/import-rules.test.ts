@@ -1,3 +1,4 @@
+/** How the parts of src/ may import each other: the rules of eslint, and what they cannot see. */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +13,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const LAYERS = [
   ["main"],
   ["commands"],
-  ["service", "config"],
+  ["config"],
+  ["service"],
   ["http"],
   ["health"],
   ["jobs"],
@@ -20,6 +22,8 @@ const LAYERS = [
   ["wire"],
   ["errors", "log"],
 ];
+
+const MOST_FILES = 15;
 
 function layerOf(part: string): number {
   return LAYERS.findIndex((parts) => parts.includes(part));
@@ -29,10 +33,15 @@ function partOf(file: string): string {
   return (relative(join(root, "src"), file).split("/")[0] ?? "").replace(/\.[jt]s$/, "");
 }
 
-/** The relative imports of a source file, as absolute paths. */
+/** The source files that a source file imports. */
 function localImportsOf(file: string): string[] {
-  const matches = readFileSync(file, "utf8").matchAll(/\bfrom\s+"(\.{1,2}\/[^"]+)"/g);
-  return [...matches].map((match) => resolve(dirname(file), match[1] ?? ""));
+  const matches = readFileSync(file, "utf8").matchAll(/\bfrom\s+"(\.{1,2}\/[^"]+)\.js"/g);
+  return [...matches].map((match) => `${resolve(dirname(file), match[1] ?? "")}.ts`);
+}
+
+function exportedNamesOf(file: string): string[] {
+  const declaration = /^export (?:async )?(?:type|interface|class|function|const|let) (\w+)/gm;
+  return [...readFileSync(file, "utf8").matchAll(declaration)].map((match) => match[1] ?? "");
 }
 
 function sourceFiles(): string[] {
@@ -75,6 +84,10 @@ describe("the import rules", () => {
     ["src/errors.ts", 'import { createLog } from "./log.js";'],
     ["src/log.ts", 'import { AppError } from "./errors.js";'],
     ["src/config/config.ts", 'import pino from "pino";'],
+    ["src/config/config.ts", 'import { formatHelp } from "../commands/help.js";'],
+    ["src/checkpoint/sample.ts", 'import type { Settings } from "../config/flags.js";'],
+    ["src/service.ts", 'import type { Config } from "./config/config.js";'],
+    ["src/main.ts", "export const port = process.env;"],
     ["src/http/sample.ts", 'import { main } from "../main.js";'],
     ["src/http/sample.ts", 'export const load = () => import("sharp");'],
     ["src/http/sample.ts", "export const port = process.env;"],
@@ -84,6 +97,7 @@ describe("the import rules", () => {
 
   test.each([
     ["src/main.ts", 'import { serve } from "./commands/serve.js";'],
+    ["src/config/sample.ts", 'import type { ServiceSettings } from "../service.js";'],
     ["src/http/sample.ts", 'import express from "express";'],
     ["src/http/sample.ts", 'import { JobQueue } from "../jobs/queue.js";'],
     ["src/http/sample.ts", 'import { sendJson } from "./responses.js";'],
@@ -115,4 +129,34 @@ describe("src/", () => {
     );
     expect(upward).toEqual([]);
   });
+
+  test("has no circle of imports", () => {
+    const open = new Map(sourceFiles().map((file) => [file, localImportsOf(file)]));
+    for (;;) {
+      const done = [...open].filter(([, targets]) => targets.every((file) => !open.has(file)));
+      if (done.length === 0) break;
+      for (const [file] of done) open.delete(file);
+    }
+    expect([...open.keys()].map((file) => relative(root, file))).toEqual([]);
+  });
+
+  test("exports no name twice", () => {
+    const names = sourceFiles().flatMap((file) => exportedNamesOf(file));
+    expect(names.length).toBeGreaterThan(0);
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+  });
 });
+
+test.each(["src", "sidecar", "training", "scripts", "bench", "test"])(
+  "no folder in %s has more than 15 source files",
+  (top) => {
+    const counts = new Map<string, number>();
+    const entries = readdirSync(join(root, top), { recursive: true, withFileTypes: true });
+    for (const { name, parentPath } of entries) {
+      if (!/\.(ts|py|mjs)$/.test(name) || /node_modules|fixtures/.test(parentPath)) continue;
+      counts.set(parentPath, (counts.get(parentPath) ?? 0) + 1);
+    }
+    expect(counts.size).toBeGreaterThan(0);
+    expect([...counts].filter(([, count]) => count > MOST_FILES)).toEqual([]);
+  },
+);

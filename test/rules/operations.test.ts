@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { ANSWER_GRACE_MS, GOODBYE_MS } from "../../src/commands/serve.js";
 import { FLAGS, type Flag } from "../../src/config/flags.js";
 import { SIDECAR_STATES } from "../../src/sidecar/status.js";
 import { MetricsPage } from "../support/metrics-page.js";
@@ -51,7 +52,7 @@ describe("docs/operations.md", () => {
     expect(own.length).toBeGreaterThan(30);
   });
 
-  test("lists every setting with its default and its meaning, as --help does", async () => {
+  test("lists every setting with its default and its meaning, as --help all does", async () => {
     const expected = FLAGS.map((flag) => [`--${flag.name}`, formatDefault(flag), flag.about]);
 
     expect(await readRows("Settings")).toEqual(expected);
@@ -74,10 +75,8 @@ describe("docs/operations.md", () => {
     const page = await readFile(PAGE, "utf8");
     const defaultOf = (name: string) =>
       Number(FLAGS.find((flag) => flag.name === name)?.default ?? Number.NaN);
-    const leavingS = Math.max(
-      defaultOf("answer_grace"),
-      defaultOf("goodbye_time") + defaultOf("kill_grace"),
-    );
+    const sidecarS = GOODBYE_MS / 1000 + defaultOf("kill_grace");
+    const leavingS = Math.max(ANSWER_GRACE_MS / 1000, sidecarS);
 
     const limits = ["TimeoutStopSec=", "terminationGracePeriodSeconds: "].map((name) =>
       Number.parseInt(page.split(name)[1] ?? "", 10),

@@ -7,6 +7,7 @@ import type { JobImage } from "../../src/jobs/events.js";
 import { createLogger } from "../../src/log.js";
 import type { SupervisionLimits } from "../../src/sidecar/limits.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
+import { DEFAULT_LIMITS } from "../support/defaults.js";
 import { isRunning } from "../support/processes.js";
 import { createTestQueue, LONG_MS, type TestQueue } from "../support/test-queue.js";
 import { CONFIG, PATIENCE, PYTHON, ROOT, waitForStatus } from "./support.js";
@@ -106,7 +107,7 @@ class Cell {
       },
       config: CONFIG,
       log: createLogger("silent"),
-      limits: createLimits(moment, fate),
+      limits: { ...DEFAULT_LIMITS, ...createLimits(moment, fate) },
       runFolderParent: this.folder,
       random: () => 0,
     });

@@ -13,6 +13,7 @@ import type {
 import type { SidecarState, SidecarStatus } from "../../src/sidecar/status.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import type { RunOptions, Task, TaskImage, TaskRunner } from "../../src/sidecar/task.js";
+import { DEFAULT_LIMITS } from "../support/defaults.js";
 import { isRunning } from "../support/processes.js";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -70,7 +71,7 @@ export function createSetup(mode: string, options: SetupOptions = {}): Setup {
     },
     config: CONFIG,
     log,
-    limits: { beatIntervalMs: 200, missedBeatLimit: 25, ...options.limits },
+    limits: { ...DEFAULT_LIMITS, beatIntervalMs: 200, missedBeatLimit: 25, ...options.limits },
     runFolderParent: options.runFolderParent ?? folder,
     ...(options.transport === undefined ? {} : { transport: options.transport }),
     random: options.random ?? (() => 0),

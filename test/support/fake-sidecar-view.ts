@@ -1,6 +1,24 @@
 import type { SidecarView } from "../../src/jobs/admission.js";
 import type { SidecarStatus } from "../../src/sidecar/status.js";
 
+const READY: SidecarStatus["ready"] = {
+  type: "READY",
+  slots: 4,
+  imageWidth: 16,
+  imageHeight: 16,
+  imageTokens: 4,
+  textTokens: 64,
+  device: "cpu",
+  memoryBytes: null,
+  precision: "float32",
+  checkpointHash: "0".repeat(64),
+  phaseSeconds: {},
+  sampling: {
+    defaults: { condScale: 10, temperature: 1, topK: 0, topP: 1 },
+    limits: { condScale: [1, 30], temperature: [0.1, 5], topK: [0, 1000], topP: [0.01, 1] },
+  },
+};
+
 const BLANK: SidecarStatus = {
   index: 0,
   state: "starting",
@@ -23,17 +41,22 @@ const BLANK: SidecarStatus = {
   refusedConnections: 0,
 };
 
-/** A sidecar as seen from the jobs: a status that the test sets. */
+/** A sidecar as seen from above: a status that the test sets, and nothing behind it. */
 export class FakeSidecar implements SidecarView {
   #status: SidecarStatus;
   readonly #listeners = new Set<() => void>();
 
   constructor(state: SidecarStatus["state"] = "starting") {
-    this.#status = { ...BLANK, state };
+    this.#status = BLANK;
+    this.set({ state });
   }
 
   status(): SidecarStatus {
     return this.#status;
+  }
+
+  statuses(): readonly SidecarStatus[] {
+    return [this.#status];
   }
 
   onStatus(listener: () => void): () => void {
@@ -42,7 +65,8 @@ export class FakeSidecar implements SidecarView {
   }
 
   set(change: Partial<SidecarStatus>): void {
-    this.#status = { ...this.#status, ...change };
+    const state = change.state ?? this.#status.state;
+    this.#status = { ...this.#status, ready: state === "ready" ? READY : null, ...change };
     for (const listener of this.#listeners) listener();
   }
 }

@@ -7,6 +7,7 @@ import type { JobEvent, JobImage } from "../../src/jobs/events.js";
 import { Quarantine } from "../../src/jobs/quarantine.js";
 import { JobQueue, type JobQueueOptions } from "../../src/jobs/queue.js";
 import type { TaskRunner } from "../../src/sidecar/task.js";
+import { DEFAULT_SERVICE } from "./defaults.js";
 import { FakeSidecar } from "./fake-sidecar-view.js";
 
 export const DEFAULT_SAMPLING = { condScale: null, temperature: null, topK: null, topP: null };
@@ -49,9 +50,9 @@ export function createTestQueue(
     runner,
     admission,
     encoder: PLAIN_ENCODER,
-    quarantine: new Quarantine({ durationMs: 600_000, promptLimit: 1_000 }),
-    queueLimit: 500,
-    deathLimit: 2,
+    quarantine: new Quarantine({ durationMs: DEFAULT_SERVICE.quarantineMs }),
+    queueLimit: DEFAULT_SERVICE.queueLimit,
+    deathLimit: DEFAULT_SERVICE.deathLimit,
     unsavedCount: () => 0,
     ...changes,
   });

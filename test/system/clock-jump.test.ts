@@ -3,6 +3,7 @@ import { Quarantine } from "../../src/jobs/quarantine.js";
 import { Admission } from "../../src/jobs/admission.js";
 import { Breaker } from "../../src/sidecar/restart/breaker.js";
 import { buildHealth } from "../../src/health/report.js";
+import { DEFAULT_SERVICE } from "../support/defaults.js";
 import { FakeRunner } from "../support/fake-runner.js";
 import { createTestQueue } from "../support/test-queue.js";
 import { createSetup, runTask, startReady, waitForStatus } from "../sidecar/support.js";
@@ -30,7 +31,7 @@ describe.each([
       limits: { backoffBaseMs: 4_000 },
       random: () => 0.5,
     });
-    const admission = new Admission(supervisor, 60_000);
+    const admission = new Admission(supervisor, DEFAULT_SERVICE.patienceMs);
     supervisor.start();
     await waitForStatus(supervisor, ({ nextTryAt }) => nextTryAt !== null);
 
@@ -76,7 +77,7 @@ describe.each([
   });
 
   test("and a prompt is refused for as long as was said", () => {
-    const quarantine = new Quarantine({ durationMs: HOUR_MS, promptLimit: 9 });
+    const quarantine = new Quarantine({ durationMs: HOUR_MS });
     quarantine.add("a");
     jump();
     expect(quarantine.refusal("a")?.message).toMatch(/another 3(600|5\d\d) s/);

@@ -199,9 +199,14 @@ describe("what cannot be started", () => {
     expect(stderr).not.toContain("    at ");
   });
 
-  test.each(["--help", "--version"])("%s prints and ends with code 0", async (flag) => {
-    const { code, stdout, stderr } = await runServer(flag);
+  test.each([
+    [["--help"], "turns text into pictures over HTTP"],
+    [["--help", "all"], "--backoff_cap"],
+    [["--version"], "."],
+    [["models"], "npm start -- pull NAME"],
+  ])("%j prints and ends with code 0", async (argv, text) => {
+    const { code, stdout, stderr } = await runServer(...argv);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).not.toBe("");
+    expect(stdout).toContain(text);
   });
 });

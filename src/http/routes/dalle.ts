@@ -1,11 +1,11 @@
-import { Router, type Request, type RequestHandler } from "express";
+/** `POST /dalle`: the original interface of this kind of server, also for its playground page. */
+import type { Request } from "express";
 import { z } from "zod";
 import type { ImageFormat } from "../../images/encode.js";
 import type { ImageAnswer, ImageService } from "../../jobs/image-service.js";
 import { createSeeds } from "../../jobs/seeds.js";
-import { parseJsonObject, readBody } from "../body.js";
+import { parseJsonObject } from "../body.js";
 import { abortOnDisconnect } from "../disconnect.js";
-import { refuseMethods } from "../errors.js";
 import {
   integerField,
   memoizeSchema,
@@ -15,38 +15,38 @@ import {
   toSamplingSettings,
   type SamplingLimits,
 } from "../request-fields.js";
+import { noteForLog } from "../request-log.js";
+import type { Route } from "../route.js";
 
 const MAX_IMAGES = 100;
 
 export interface DalleOptions {
-  readonly imageService: ImageService;
+  readonly imageService: Pick<ImageService, "generate">;
   readonly format: ImageFormat;
-  readonly limits: () => SamplingLimits;
+  /** Those of the loaded model; null before there is one. */
+  readonly limits: () => SamplingLimits | null;
 }
 
-/** `POST /dalle`: the original interface of this kind of server. */
-export function createDalleRouter(options: DalleOptions): Router {
-  const router = Router();
-  router
-    .route("/dalle")
-    .post(readBody, createHandler(options))
-    .all(refuseMethods(["POST"]));
-  return router;
-}
-
-function createHandler({ imageService, format, limits }: DalleOptions): RequestHandler {
-  return async (request, response) => {
-    const fields = readFields(schemaFor(limits()), parseJsonObject(request));
-    const generated = await imageService.generate(
-      {
-        prompt: fields.text,
-        seeds: createSeeds(fields.seed ?? null, fields.num_images ?? 1),
-        sampling: toSamplingSettings(fields),
-        output: { format, quality: null },
-      },
-      abortOnDisconnect(response),
-    );
-    response.json(formatAnswer(generated, format, isPlaygroundPage(request)));
+export function createDalleRoute({ imageService, format, limits }: DalleOptions): Route {
+  return {
+    method: "post",
+    paths: ["/dalle"],
+    doc: "Makes images of a text, in the format that the server is set to.",
+    bodySchema: schemaFor,
+    handle: async (request, response) => {
+      const fields = readFields(schemaFor(limits()), parseJsonObject(request));
+      const answer = await imageService.generate(
+        {
+          prompt: fields.text,
+          seeds: createSeeds(fields.seed ?? null, fields.num_images ?? 1),
+          sampling: toSamplingSettings(fields),
+          output: { format, quality: null },
+        },
+        abortOnDisconnect(response),
+      );
+      noteForLog(response, { jobId: answer.jobId });
+      response.json(formatAnswer(answer, format, isPlaygroundPage(request)));
+    },
   };
 }
 
@@ -59,8 +59,8 @@ const schemaFor = memoizeSchema((limits) =>
 );
 
 /**
- * The original page reads `generatedImgs` and puts the format in a data URL, in lower case; everybody
- * else gets the documented names only.
+ * The original page reads `generatedImgs` and puts the format in a data URL, in lower case; all others
+ * get the documented names only.
  */
 function formatAnswer({ images }: ImageAnswer, format: ImageFormat, isPlayground: boolean) {
   const generatedImages = images.map(({ bytes }) => bytes.toString("base64"));

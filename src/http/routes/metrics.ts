@@ -1,14 +1,15 @@
-import { Router, type Request, type RequestHandler } from "express";
+/** `GET /metrics`, and what is measured of each request. */
+import type { Request, RequestHandler } from "express";
 import { z } from "zod";
 import type { HealthReport } from "../../health/report.js";
-import { refuseMethods } from "../errors.js";
+import type { Route } from "../route.js";
 
 /** What proxies write for a caller who left before the answer. */
 const CALLER_LEFT = 499;
 /** The route of what no route takes: unknown paths, preflights. */
 const NO_ROUTE = "none";
 
-/** Where the HTTP surface tells what it measures, and gets the page from. */
+/** What takes the measurements of the HTTP surface, and makes the page. */
 export interface RequestMeter {
   readonly contentType: string;
   observeRequest(route: string, status: number, seconds: number): void;
@@ -32,27 +33,24 @@ export function measureRequests(meter: RequestMeter): RequestHandler {
   };
 }
 
-/** `GET /metrics`: the same truth as `/health_check`, as text for Prometheus. */
-export function createMetricsRouter({ health, meter }: MetricsOptions): Router {
-  const router = Router();
-  router
-    .route("/metrics")
-    .get(async (_request, response) => {
+export function createMetricsRoute({ health, meter }: MetricsOptions): Route {
+  return {
+    method: "get",
+    paths: ["/metrics"],
+    doc: "Gives what /health_check reports, and measured times, as text for Prometheus.",
+    handle: async (_request, response) => {
       const page = await meter.render(health());
       response.setHeader("cache-control", "no-store");
       response.setHeader("content-type", meter.contentType);
       response.send(page);
-    })
-    .all(refuseMethods(["GET", "HEAD"]));
-  return router;
+    },
+  };
 }
 
-const routeSchema = z.object({ path: z.union([z.string(), z.tuple([z.string()], z.string())]) });
+const mountedSchema = z.object({ path: z.tuple([z.string()], z.string()) });
 
-/** The pattern of the route that took the request: there are few, whatever people ask for. */
+/** The documented path of the route that took the request: there are few, whatever is asked for. */
 function readRoute(request: Request): string {
-  const route = routeSchema.safeParse(request.route);
-  if (!route.success) return NO_ROUTE;
-  const { path } = route.data;
-  return typeof path === "string" ? path : path[0];
+  const route = mountedSchema.safeParse(request.route);
+  return route.success ? route.data.path[0] : NO_ROUTE;
 }

@@ -1,7 +1,7 @@
-import { Router } from "express";
+/** `GET /v1/models`, `GET /v1/models/{id}`, and the names that clients may use for the model. */
 import { AppError } from "../../errors.js";
 import { neutralizeText } from "../../log.js";
-import { refuseMethods } from "../errors.js";
+import type { Route } from "../route.js";
 
 /** Names that clients have built in, listed so that their model pickers find one. */
 const LISTED_ALIASES = ["dall-e-2", "dall-e-3", "gpt-image-1"];
@@ -56,20 +56,23 @@ export class ModelCatalogue {
   }
 }
 
-/** `GET /v1/models` and `GET /v1/models/{id}`. */
-export function createModelsRouter(models: ModelCatalogue): Router {
-  const router = Router();
-  router
-    .route(["/v1/models", "/models"])
-    .get((_request, response) => {
-      response.json({ object: "list", data: models.list() });
-    })
-    .all(refuseMethods(["GET", "HEAD"]));
-  router
-    .route(["/v1/models/:id", "/models/:id"])
-    .get((request, response) => {
-      response.json(models.find(String(request.params["id"])));
-    })
-    .all(refuseMethods(["GET", "HEAD"]));
-  return router;
+export function createModelRoutes(models: ModelCatalogue): readonly Route[] {
+  return [
+    {
+      method: "get",
+      paths: ["/v1/models", "/models"],
+      doc: "Lists the model and the names that it answers to.",
+      handle: (_request, response) => {
+        response.json({ object: "list", data: models.list() });
+      },
+    },
+    {
+      method: "get",
+      paths: ["/v1/models/:id", "/models/:id"],
+      doc: "Describes the model under one of its names.",
+      handle: (request, response) => {
+        response.json(models.find(String(request.params["id"])));
+      },
+    },
+  ];
 }

@@ -1,12 +1,11 @@
-import { Router, type RequestHandler } from "express";
+/** `POST /v1/images/generations` in the shapes of the OpenAI interface. */
 import { z } from "zod";
 import { AppError } from "../../errors.js";
 import { IMAGE_FORMATS, type ImageFormat } from "../../images/encode.js";
 import type { ImageAnswer, ImageRequest, ImageService } from "../../jobs/image-service.js";
 import { createSeeds } from "../../jobs/seeds.js";
-import { parseJsonObject, readBody } from "../body.js";
+import { parseJsonObject } from "../body.js";
 import { abortOnDisconnect } from "../disconnect.js";
-import { refuseMethods } from "../errors.js";
 import {
   integerField,
   memoizeSchema,
@@ -18,6 +17,8 @@ import {
   wordField,
   type SamplingLimits,
 } from "../request-fields.js";
+import { noteForLog } from "../request-log.js";
+import type { Route } from "../route.js";
 import type { ModelCatalogue } from "./models.js";
 
 const MAX_IMAGES = 10;
@@ -25,30 +26,28 @@ const MAX_IMAGES = 10;
 const DEFAULT_FORMAT: ImageFormat = "png";
 
 export interface OpenAiOptions {
-  readonly imageService: ImageService;
+  readonly imageService: Pick<ImageService, "generate">;
   readonly models: ModelCatalogue;
-  readonly limits: () => SamplingLimits;
+  /** Those of the loaded model; null before there is one. */
+  readonly limits: () => SamplingLimits | null;
 }
 
-/** `POST /v1/images/generations` in the shapes of the OpenAI interface. */
-export function createOpenAiRouter(options: OpenAiOptions): Router {
-  const router = Router();
-  router
-    .route(["/v1/images/generations", "/images/generations"])
-    .post(readBody, createHandler(options))
-    .all(refuseMethods(["POST"]));
-  return router;
-}
-
-function createHandler({ imageService, models, limits }: OpenAiOptions): RequestHandler {
-  return async (request, response) => {
-    const createdS = Math.floor(Date.now() / 1000);
-    const fields = readFields(schemaFor(limits()), parseJsonObject(request));
-    refuseUnsupported(fields);
-    if (typeof fields.model === "string") models.find(fields.model);
-    const imageRequest = toImageRequest(fields);
-    const answer = await imageService.generate(imageRequest, abortOnDisconnect(response));
-    response.json(formatAnswer(answer, imageRequest.output.format, createdS));
+export function createOpenAiRoute({ imageService, models, limits }: OpenAiOptions): Route {
+  return {
+    method: "post",
+    paths: ["/v1/images/generations", "/images/generations"],
+    doc: "Makes images of a prompt, as the OpenAI images API does.",
+    bodySchema: schemaFor,
+    handle: async (request, response) => {
+      const createdS = Math.floor(Date.now() / 1000);
+      const fields = readFields(schemaFor(limits()), parseJsonObject(request));
+      refuseUnsupported(fields);
+      if (typeof fields.model === "string") models.find(fields.model);
+      const imageRequest = toImageRequest(fields);
+      const answer = await imageService.generate(imageRequest, abortOnDisconnect(response));
+      noteForLog(response, { jobId: answer.jobId });
+      response.json(formatAnswer(answer, imageRequest.output.format, createdS));
+    },
   };
 }
 

@@ -4,10 +4,10 @@ import { setTimeout as waitMs } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { createLogger } from "../../../src/log.js";
 import { Spawn } from "../../../src/sidecar/spawn.js";
-import { DEFAULT_LIMITS } from "../../../src/sidecar/limits.js";
 import { openEndpoint } from "../../../src/sidecar/endpoint.js";
 import { EventLog } from "../../../src/sidecar/event-log.js";
 import { MAGIC } from "../../../src/wire/frames.js";
+import { DEFAULT_LIMITS } from "../../support/defaults.js";
 import { CONFIG, makeFolder } from "../support.js";
 
 /** Longer than anything but the reason of an end for good is waited for. */
