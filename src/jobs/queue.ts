@@ -5,10 +5,9 @@ import type { Seat, SeatKind, TaskRunner } from "../sidecar/task.js";
 import type { Admission } from "./admission.js";
 import type { Broker, JobHandle, JobSpec, QueueReport } from "./broker.js";
 import type { JobEvent, JobImage, JobListener } from "./events.js";
-import { Job } from "./job.js";
+import { Job, type JobTask, type TaskState } from "./job.js";
 import type { Quarantine } from "./quarantine.js";
 import { Schedule } from "./schedule.js";
-import type { JobTask, TaskState } from "./task.js";
 import { WaitEstimate } from "./wait-estimate.js";
 
 export interface JobQueueOptions {

@@ -1,5 +1,4 @@
-import type { Job } from "./job.js";
-import type { JobTask } from "./task.js";
+import type { Job, JobTask } from "./job.js";
 
 /**
  * The order of the tasks that wait. Jobs take turns: each gives one task, then goes to the end of the
