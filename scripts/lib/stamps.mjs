@@ -11,6 +11,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -22,18 +23,10 @@ import { dirname, join, relative } from "node:path";
  * @returns {string[]}
  */
 export function listFiles(path) {
-  if (!existsSync(path)) {
-    return [];
-  }
-  try {
-    const names = readdirSync(path);
-    return names.sort().flatMap((name) => listFiles(join(path, name)));
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") {
-      return [path];
-    }
-    throw error;
-  }
+  if (!existsSync(path)) return [];
+  if (!statSync(path).isDirectory()) return [path];
+  const names = readdirSync(path).sort();
+  return names.flatMap((name) => listFiles(join(path, name)));
 }
 
 /**
@@ -46,9 +39,7 @@ export function listFiles(path) {
  */
 export function hashInputs(root, paths, words) {
   const hash = createHash("sha256");
-  for (const word of words) {
-    hash.update(`word\0${word}\0`);
-  }
+  for (const word of words) hash.update(`word\0${word}\0`);
   for (const file of paths.flatMap((path) => listFiles(join(root, path)))) {
     const content = readFileSync(file);
     hash.update(`file\0${relative(root, file)}\0${String(content.length)}\0`).update(content);

@@ -1,3 +1,4 @@
+/** The hashes and stamps by which the set-up knows what is done. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,7 +61,7 @@ describe("the hash of a step's inputs", () => {
     expect(hashInputs(root, ["src"], ["node 20"])).not.toBe(hashInputs(root, ["src"], ["node 22"]));
   });
 
-  test("does not depend on where the folder lies", () => {
+  test("does not depend on where the folder is", () => {
     const other = mkdtempSync(join(tmpdir(), "stamps-"));
     writeFileSync(join(other, "lock"), "x");
     writeFileSync(join(root, "lock"), "x");
