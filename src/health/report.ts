@@ -1,3 +1,4 @@
+/** The answer of `/health_check`, built from the status of the sidecars and the counts of the queue. */
 import type { AppError } from "../errors.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import type { QueueReport } from "../jobs/broker.js";

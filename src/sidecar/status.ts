@@ -1,3 +1,4 @@
+/** What the rest of the server may know about a sidecar. */
 import type { Phase, Ready } from "../wire/messages.js";
 import type { BreakerStatus } from "./restart/breaker.js";
 

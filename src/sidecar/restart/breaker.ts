@@ -1,3 +1,5 @@
+/** The circuit breaker of the restarts: it stops them for a while when they fail too often. */
+
 /**
  * - `closed`: restarts follow each other as the backoff says
  * - `open`: too many failures; nothing is started until the pause is over
