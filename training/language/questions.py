@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.composition_captions import (
+from training.language.composition_captions import (
     ABOVE,
     BELOW,
     COUNT_WORDS,
@@ -17,10 +17,10 @@ from training.composition_captions import (
     is_held_out_count,
     is_held_out_pair,
 )
-from training.concepts import Concept, learnt_concepts
-from training.icon_captions import LARGE, MIDDLE, is_held_out_background, one_icon
-from training.phrases import HELD_OUT_OPENINGS, Phrases, plural, with_article
-from training.scenes import COLOUR_NAMES
+from training.language.icon_captions import LARGE, MIDDLE, is_held_out_background, one_icon
+from training.language.phrases import HELD_OUT_OPENINGS, Phrases, plural, with_article
+from training.world.concepts import Concept, learnt_concepts
+from training.world.scenes import COLOUR_NAMES
 
 SEED = 97
 

@@ -5,10 +5,10 @@ import numpy as np
 
 from sidecar.checkpoint.weights import load_dallebart, load_vqgan
 from sidecar.model.config import ModelConfig, VQGANConfig
-from training.codebook import Codebook
-from training.optimizer import Params
+from training.fit.optimizer import Params
 from training.paths import CHECKPOINT
-from training.vqgan import vqgan_json
+from training.steps.codebook import Codebook
+from training.steps.vqgan_decoder import vqgan_json
 
 # Weights are stored in float16.
 _TOLERANCE = 2e-3

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
-from training.shapes import PATCH
+from training.world.shapes import PATCH
 
 CROP_SIDE = 48
 _DIFFERENT = 48

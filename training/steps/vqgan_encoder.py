@@ -13,13 +13,13 @@ import optax
 
 from sidecar.model.config import VQGANConfig
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
-from training.codebook import Codebook
-from training.fast_math import cross_entropy
-from training.loop import Schedule, Update, step_parser, train_on
-from training.optimizer import Params, Run, apply_scaled, build_optimizer
+from training.fit.fast_math import cross_entropy
+from training.fit.loop import Schedule, Update, step_parser, train_on
+from training.fit.optimizer import Params, Run, apply_scaled, build_optimizer
 from training.paths import work_file
-from training.shapes import GRID
-from training.vqgan import WINDOW, PictureSource, Pixels, Tokens, vqgan_json
+from training.steps.codebook import Codebook
+from training.steps.vqgan_decoder import WINDOW, PictureSource, Pixels, Tokens, vqgan_json
+from training.world.shapes import GRID
 
 SEED = 41
 WARM_UP, DECAY_SHARE = 30, 0.5

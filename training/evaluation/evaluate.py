@@ -16,14 +16,14 @@ from types import ModuleType
 import numpy as np
 
 from sidecar.model.config import SamplingSettings
-from training.contact_sheet import contact_sheet
-from training.examiner import Verdict, examine
-from training.judge import Judge
-from training.painter import Painter, Pixels
+from training.evaluation.contact_sheet import contact_sheet
+from training.evaluation.examiner import Verdict, examine
+from training.evaluation.judge import Judge
+from training.evaluation.painter import Painter, Pixels
+from training.language.questions import Question, cells_of, compositions, held_out_phrasings, in_set
+from training.language.tokenizer import write_json
 from training.paths import CHECKPOINT, ROOT, SENTENCES, work_file
-from training.questions import Question, cells_of, compositions, held_out_phrasings, in_set
-from training.scenes import ANCHORS, COLOURS, Scene, draw, place
-from training.tokenizer import write_json
+from training.world.scenes import ANCHORS, COLOURS, Scene, draw, place
 
 COUNT = 200
 SWEEP_COUNT = 60

@@ -1,8 +1,8 @@
 """Sentences about one coloured shape."""
 
-from training.example import Example
-from training.phrases import PLACE_WORDS, SIZE_WORDS, Phrases, with_article
-from training.scenes import (
+from training.language.example import Example
+from training.language.phrases import PLACE_WORDS, SIZE_WORDS, Phrases, with_article
+from training.world.scenes import (
     ANCHORS,
     CENTER_CELLS,
     COLOUR_NAMES,
@@ -14,7 +14,7 @@ from training.scenes import (
     is_held_out,
     place,
 )
-from training.shapes import SHAPES
+from training.world.shapes import SHAPES
 
 SHAPE_WORDS: dict[str, tuple[str, ...]] = {
     "circle": ("circle", "circle", "circle", "disc", "disk", "dot", "ball"),

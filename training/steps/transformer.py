@@ -17,15 +17,15 @@ from tokenizers import Tokenizer
 
 from sidecar.model.config import ModelConfig
 from sidecar.model.dallebart import DalleBart
-from training.captions import ExampleSource
-from training.codebook import Codebook
-from training.exported import exported_params
-from training.fast_math import cross_entropy, fast_math
-from training.loop import Schedule, Update, step_parser, train_on
-from training.optimizer import Params, Run, apply_scaled, build_optimizer, count_parameters
+from training.fit.fast_math import cross_entropy, fast_math
+from training.fit.loop import Schedule, Update, step_parser, train_on
+from training.fit.optimizer import Params, Run, apply_scaled, build_optimizer, count_parameters
+from training.language.captions import ExampleSource
+from training.language.tokenizer import as_normalized, tokenizer_folder
 from training.paths import work_file
-from training.shapes import GRID
-from training.tokenizer import as_normalized, tokenizer_folder
+from training.steps.codebook import Codebook
+from training.steps.resume import exported_params
+from training.world.shapes import GRID
 
 SEED = 31
 TEXT_LENGTH = 32

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from training.optimizer import Clock, Params, Run, rate_scale
+from training.fit.optimizer import Clock, Params, Run, rate_scale
 
 REPORT_EVERY, SAVE_EVERY = 20, 50
 

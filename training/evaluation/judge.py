@@ -13,11 +13,11 @@ import optax
 from flax import serialization
 from jaxtyping import Array, Float, Int
 
-from training.concepts import load_concepts
-from training.crops import Crop, cut_thing
+from training.evaluation.crops import Crop, cut_thing
 from training.paths import work_file
-from training.scenes import COLOUR_NAMES, SHADES, alone, background_rgb, draw
-from training.sprites import ICON_CELLS
+from training.world.concepts import load_concepts
+from training.world.scenes import COLOUR_NAMES, SHADES, alone, background_rgb, draw
+from training.world.sprites import ICON_CELLS
 
 SEED = 77
 STEPS, BATCH = 1500, 64

@@ -13,13 +13,13 @@ from sidecar.checkpoint.folder import load_weights, open_checkpoint
 from sidecar.checkpoint.weights import load_vqgan_encoder
 from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
-from training.codebook import Codebook
-from training.composition_captions import several_icons, two_things
-from training.icon_captions import one_icon
+from training.language.composition_captions import several_icons, two_things
+from training.language.icon_captions import one_icon
+from training.language.phrases import Phrases
+from training.language.tokenizer import write_json
 from training.paths import CHECKPOINT, ROOT, work_file
-from training.phrases import Phrases
-from training.scenes import Scene, draw
-from training.tokenizer import write_json
+from training.steps.codebook import Codebook
+from training.world.scenes import Scene, draw
 
 SEED = 131
 GRID_FILE = ROOT / "docs" / "pictures" / "reconstruction.png"

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from training.concepts import load_concepts
-from training.kmeans import assign, cluster
+from training.fit.kmeans import assign, cluster
 from training.paths import work_file
-from training.scenes import COLOUR_NAMES, COLOURS, SHADES, Scene, background_rgb
-from training.shapes import CELLS, GRID, SHAPES, coverage, to_patches
-from training.sprites import ICON_CELLS, icon_sprite, sprite_patches
+from training.world.concepts import load_concepts
+from training.world.scenes import COLOUR_NAMES, COLOURS, SHADES, Scene, background_rgb
+from training.world.shapes import CELLS, GRID, SHAPES, coverage, to_patches
+from training.world.sprites import ICON_CELLS, icon_sprite, sprite_patches
 
 OUTLINES = 80
 """Outline classes of shapes; each has a code in every ink."""

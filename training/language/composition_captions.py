@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from training.concepts import Concept, concept_index, learnt_concepts
-from training.example import Example
-from training.icon_captions import MIDDLE, SMALL, icon_background, icon_noun
-from training.phrases import Phrases, plural
-from training.scenes import SHADES, Scene, Thing, place
-from training.shape_captions import (
+from training.language.example import Example
+from training.language.icon_captions import MIDDLE, SMALL, icon_background, icon_noun
+from training.language.phrases import Phrases, plural
+from training.language.shape_captions import (
     SHAPE_WORDS,
     background_for,
     shape_and_colour,
     shape_noun,
 )
+from training.world.concepts import Concept, concept_index, learnt_concepts
+from training.world.scenes import SHADES, Scene, Thing, place
 
 LEFT_OF = ("left of", "to the left of", "on the left of")
 RIGHT_OF = ("right of", "to the right of", "on the right of")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from training.crops import around, cut_thing, foreground, ground_rgb
-from training.judge import Judge
-from training.questions import Centers, Question, cells_of
-from training.scenes import COLOUR_NAMES, COLOURS
+from training.evaluation.crops import around, cut_thing, foreground, ground_rgb
+from training.evaluation.judge import Judge
+from training.language.questions import Centers, Question, cells_of
+from training.world.scenes import COLOUR_NAMES, COLOURS
 
 _MOST_STRAY = 0.03
 """Share of a picture that may differ from its background outside of the asked places."""

@@ -9,11 +9,12 @@ import shutil
 import numpy as np
 from PIL import Image
 
-from training.concepts import Concept, learnt_concepts
-from training.icon_captions import LARGE
+from training.language.icon_captions import LARGE
+from training.language.phrases import with_article
+from training.language.tokenizer import write_json
 from training.paths import ROOT, SENTENCES
-from training.phrases import with_article
-from training.scenes import (
+from training.world.concepts import Concept, learnt_concepts
+from training.world.scenes import (
     COLOURS,
     Scene,
     alone,
@@ -22,8 +23,7 @@ from training.scenes import (
     is_held_out,
     scenes_of,
 )
-from training.shapes import GRID
-from training.tokenizer import write_json
+from training.world.shapes import GRID
 
 THING_STRIDE = 5
 THUMBNAIL_SIDE = 32

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from training.scenes import Scene
+from training.world.scenes import Scene
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from training.shapes import GRID, PATCH, SHAPES, SIDE
-from training.sprites import Sprite, icon_sprite, shape_sprite
+from training.world.shapes import GRID, PATCH, SHAPES, SIDE
+from training.world.sprites import Sprite, icon_sprite, shape_sprite
 
 Rgb = tuple[int, int, int]
 

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processo
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from training.captions import ExampleSource
+from training.language.captions import ExampleSource
 from training.paths import work_file
 
 VOCABULARY = 1536

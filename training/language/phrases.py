@@ -5,7 +5,7 @@ from typing import TypeVar
 import inflect
 import numpy as np
 
-from training.concepts import letters_of_names
+from training.world.concepts import letters_of_names
 
 OPENINGS = ("",) * 10 + (
     "a picture of", "a drawing of", "an image of", "a photo of", "a painting of",

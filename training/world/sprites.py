@@ -5,9 +5,9 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from training.concepts import concept_index
 from training.paths import work_file
-from training.shapes import PATCH, coverage
+from training.world.concepts import concept_index
+from training.world.shapes import PATCH, coverage
 
 ICON_CELLS = (14, 8, 6)
 """The sides, in tokens, that an icon is drawn at (icons.mjs has them in pixels)."""

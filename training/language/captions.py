@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from training.composition_captions import several_icons, several_shapes, two_things
-from training.example import Example
-from training.icon_captions import one_icon, unknown
-from training.phrases import Phrases
-from training.shape_captions import bare_background, one_shape
+from training.language.composition_captions import several_icons, several_shapes, two_things
+from training.language.example import Example
+from training.language.icon_captions import one_icon, unknown
+from training.language.phrases import Phrases
+from training.language.shape_captions import bare_background, one_shape
 
 MIX: tuple[tuple[float, Callable[[Phrases], Example]], ...] = (
     (0.20, one_icon),

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
-from training.codebook import FIRST_ICON, GROUND_CODES, ICON_CODES
-from training.concepts import learnt_concepts
-from training.encoder import SEED as ENCODER_SEED
-from training.optimizer import Curve, Run, count_parameters
-from training.scenes import COLOUR_NAMES, held_out_pairs
-from training.shapes import SHAPES
-from training.transformer import BATCH, EMPTY_SHARE, TEXT_LENGTH
-from training.transformer import SEED as TRANSFORMER_SEED
-from training.vqgan import SEED as VQGAN_SEED
+from training.fit.optimizer import Curve, Run, count_parameters
+from training.steps.codebook import FIRST_ICON, GROUND_CODES, ICON_CODES
+from training.steps.transformer import BATCH, EMPTY_SHARE, TEXT_LENGTH
+from training.steps.transformer import SEED as TRANSFORMER_SEED
+from training.steps.vqgan_decoder import SEED as VQGAN_SEED
+from training.steps.vqgan_encoder import SEED as ENCODER_SEED
+from training.world.concepts import learnt_concepts
+from training.world.scenes import COLOUR_NAMES, held_out_pairs
+from training.world.shapes import SHAPES
 
 LOSS_ROW_STEPS = 2000
 
@@ -24,8 +24,8 @@ shapes, and knows nothing else. For pictures of the world load a dalle-mini chec
 
 - Licence: Apache-2.0, as the repository. The icons it learnt from are Microsoft's Fluent Emoji (flat style),
   MIT licence, copyright (c) Microsoft Corporation: `NOTICE`.
-- Data: icons of `@iconify-json/fluent-emoji-flat`, shapes and backgrounds drawn by `training/scenes.py`, sentences
-  from the names in `training/concepts.txt`. No scraped pictures or texts.
+- Data: icons of `@iconify-json/fluent-emoji-flat`, shapes and backgrounds drawn by
+  `training/world/scenes.py`, sentences from the names in `training/world/concepts.txt`. No scraped pictures or texts.
 - Sentences (English): one thing ("a slice of pizza", "a small fox in the top left corner", "a huge kangaroo"), two
   ("a cat left of a dog", "an apple above a red star"), two to four of one kind ("three cookies"), each with a
   background ("on a blue background") or without. What a sentence leaves open, the pictures vary.
@@ -74,7 +74,7 @@ On a machine with two CPU cores, shared with other work; the commands are in `tr
 _EVALUATION = """
 ## Evaluation
 
-`training.evaluate`: {count} sentences a row, one picture each, sampled with the defaults above
+`training.evaluation.evaluate`: {count} sentences a row, one picture each, sampled with the defaults above
 ({settings}). Object: the top answer of a classifier that was trained on the source
 pictures only is the asked thing (with several things: all of them). Nearest: the most similar source picture is.
 Colour: the named background. Relation: every thing in its place, or the right count. Both judges are right about
@@ -102,8 +102,8 @@ came right after half of all sentences told of pairs. A condition scale of 1.5 m
 _RECONSTRUCTION = """
 ## Reconstruction
 
-`training.reconstruct`: {count} pictures of each kind through the VQGAN and back, in decibels (PSNR): by the tokens that
-the encoder gives a picture, and by those that the codebook gives the scene.
+`training.evaluation.reconstruct`: {count} pictures of each kind through the VQGAN and back, in
+decibels (PSNR): by the tokens that the encoder gives a picture, and by those that the codebook gives the scene.
 
 | pictures | encoder | codebook |
 |---|---|---|

@@ -16,21 +16,21 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from sidecar.checkpoint.names import LAYER_CLASS, replace_prefix, upstream_names
 from sidecar.model.config import PUBLISHED, Side
-from training.codebook import Codebook
-from training.encoder import STATE as ENCODER_STATE
-from training.model_card import model_card
-from training.optimizer import Params, Run
+from training.fit.optimizer import Params, Run
+from training.language.tokenizer import tokenizer_folder, write_json
 from training.paths import CHECKPOINT, ROOT, work_file
-from training.tokenizer import tokenizer_folder, write_json
-from training.transformer import STATE as TRANSFORMER_STATE
-from training.transformer import load_tokenizer, transformer_json
-from training.vqgan import STATE as VQGAN_STATE
-from training.vqgan import vqgan_json
+from training.steps.codebook import Codebook
+from training.steps.model_card import model_card
+from training.steps.transformer import STATE as TRANSFORMER_STATE
+from training.steps.transformer import load_tokenizer, transformer_json
+from training.steps.vqgan_decoder import STATE as VQGAN_STATE
+from training.steps.vqgan_decoder import vqgan_json
+from training.steps.vqgan_encoder import STATE as ENCODER_STATE
 
 LeafPath = tuple[str, ...]
 
 SAMPLING = {"condScale": 1.25, "temperature": 0.5, "topK": 50, "topP": 1.0}
-"""This checkpoint's sampling defaults; `training.evaluate --sweep` is how they were chosen."""
+"""This checkpoint's sampling defaults; `training.evaluation.evaluate --sweep` is how they were chosen."""
 
 
 def to_upstream_scan(params: Params) -> Params:

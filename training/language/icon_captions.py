@@ -1,10 +1,10 @@
 """Sentences about one icon."""
 
-from training.concepts import Concept, concept_index, learnt_concepts
-from training.example import Example
-from training.phrases import PLACE_WORDS, Phrases, with_article
-from training.scenes import ANCHORS, COLOUR_NAMES, SHADES, Scene, Thing, alone, place
-from training.shapes import GRID
+from training.language.example import Example
+from training.language.phrases import PLACE_WORDS, Phrases, with_article
+from training.world.concepts import Concept, concept_index, learnt_concepts
+from training.world.scenes import ANCHORS, COLOUR_NAMES, SHADES, Scene, Thing, alone, place
+from training.world.shapes import GRID
 
 LARGE, MIDDLE, SMALL = 14, 8, 6
 """Sides of icons, in tokens."""

@@ -15,13 +15,13 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from sidecar.model.config import VQGANConfig
 from sidecar.model.vqgan_decoder import VQGANDecoder
-from training.captions import ExampleSource
-from training.codebook import EMBED_DIM, Codebook
-from training.loop import Schedule, Update, step_parser, train_on
-from training.optimizer import Params, Run, apply_scaled, build_optimizer
+from training.fit.loop import Schedule, Update, step_parser, train_on
+from training.fit.optimizer import Params, Run, apply_scaled, build_optimizer
+from training.language.captions import ExampleSource
 from training.paths import work_file
-from training.scenes import draw
-from training.shapes import GRID, PATCH, SIDE
+from training.steps.codebook import EMBED_DIM, Codebook
+from training.world.scenes import draw
+from training.world.shapes import GRID, PATCH, SIDE
 
 SEED = 21
 WINDOW = 8

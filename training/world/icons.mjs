@@ -52,7 +52,7 @@ async function rasterize(name, side) {
     .toBuffer();
 }
 
-const work = new URL("work/", import.meta.url);
+const work = new URL("../work/", import.meta.url);
 await mkdir(work, { recursive: true });
 for (const side of SIDES) {
   const pictures = await Promise.all(names.map((name) => rasterize(name, side)));
