@@ -21,8 +21,7 @@ from training.evaluation.examiner import Verdict, examine
 from training.evaluation.judge import Judge
 from training.evaluation.painter import Painter, Pixels
 from training.language.questions import Question, cells_of, compositions, held_out_phrasings, in_set
-from training.language.tokenizer import write_json
-from training.paths import CHECKPOINT, ROOT, SENTENCES, work_file
+from training.paths import CHECKPOINT, SENTENCES, work_file, write_json
 from training.world.scenes import ANCHORS, COLOURS, Scene, draw, place
 
 COUNT = 200

@@ -16,8 +16,7 @@ from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from training.language.composition_captions import several_icons, two_things
 from training.language.icon_captions import one_icon
 from training.language.phrases import Phrases
-from training.language.tokenizer import write_json
-from training.paths import CHECKPOINT, ROOT, work_file
+from training.paths import CHECKPOINT, ROOT, work_file, write_json
 from training.steps.codebook import Codebook
 from training.world.scenes import Scene, draw
 

@@ -53,7 +53,8 @@ def _attend(
     mask: Bool[Array, "#B #Q K"],
 ) -> Float[Array, "B Q D"]:
     keys, values = key_value
-    query = module._split_heads(module.q_proj(x)) * keys.shape[-1] ** -0.5
+    width = keys.shape[-1]
+    query = module.q_proj(x).reshape(*x.shape[:2], -1, width).swapaxes(1, 2) * width**-0.5
     mixed = _attention(query, keys, values, mask[:, None]).swapaxes(1, 2)
     return module.out_proj(mixed.reshape(*x.shape[:-1], -1))
 

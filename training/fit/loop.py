@@ -1,6 +1,7 @@
 """The loop that the three training steps share, and its options."""
 
 import argparse
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -9,7 +10,8 @@ import jax
 import numpy as np
 import optax
 
-from training.fit.optimizer import Clock, Params, Run, rate_scale
+from training.fit.optimizer import Params, rate_scale
+from training.fit.run import Run
 
 REPORT_EVERY, SAVE_EVERY = 20, 50
 
@@ -41,7 +43,7 @@ def train_on(
         update: one step; what it measures is averaged between reports.
         describe: the columns of the curve, but for the minutes, from those averages.
     """
-    clock = Clock(run.seconds)
+    started = time.monotonic() - run.seconds
     recent: list[tuple[float, ...]] = []
     while run.step < schedule.steps:
         scale = rate_scale(run.step, schedule.steps, schedule.warm_up, schedule.decay_share)
@@ -52,7 +54,7 @@ def train_on(
         recent.append(tuple(float(value) for value in jax.device_get(measured)))
         is_last = run.step == schedule.steps
         if run.step % REPORT_EVERY == 0 or is_last:
-            run.seconds = clock.seconds()
+            run.seconds = time.monotonic() - started
             means = np.mean(recent, axis=0).tolist()
             print(
                 run.curve.add(run.step, {**describe(means), "minutes": run.seconds / 60}),

@@ -1,6 +1,5 @@
 """Step `tokenizer`: a byte-level BPE over the captions, in the files of a published checkpoint."""
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,7 +9,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from training.language.captions import ExampleSource
-from training.paths import work_file
+from training.paths import work_file, write_json
 
 VOCABULARY = 1536
 CAPTIONS = 60_000
@@ -79,11 +78,6 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
         "tokenizer_class": "DalleBartTokenizer",
     }
     write_json(folder / "tokenizer_config.json", settings)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Indented JSON with a final newline."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def as_normalized(caption: str) -> str:

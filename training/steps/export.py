@@ -16,9 +16,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from sidecar.checkpoint.names import LAYER_CLASS, replace_prefix, upstream_names
 from sidecar.model.config import PUBLISHED, Side
-from training.fit.optimizer import Params, Run
-from training.language.tokenizer import tokenizer_folder, write_json
-from training.paths import CHECKPOINT, ROOT, work_file
+from training.fit.optimizer import Params
+from training.fit.run import Run
+from training.language.tokenizer import tokenizer_folder
+from training.paths import CHECKPOINT, NOTICE, work_file, write_json
 from training.steps.codebook import Codebook
 from training.steps.model_card import model_card
 from training.steps.transformer import STATE as TRANSFORMER_STATE
@@ -81,7 +82,7 @@ def export(folder: Path) -> None:
     write_json(building / "vqgan" / "config.json", vqgan_json(codes))
     write_weights(vqgan.params | encoder.params, building / "vqgan" / "flax_model.msgpack")
     evaluation, reconstruction = _record("evaluation.json"), _record("reconstruction.json")
-    shutil.copy(ROOT / "training" / "NOTICE", building / "NOTICE")
+    shutil.copy(NOTICE, building / "NOTICE")
     card = model_card(transformer, vqgan, encoder, evaluation, reconstruction)
     (building / "README.md").write_text(card, encoding="utf-8")
     _replace(folder, building)

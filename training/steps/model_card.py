@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from training.fit.optimizer import Curve, Run, count_parameters
+from training.fit.curve import Curve
+from training.fit.optimizer import count_parameters
+from training.fit.run import Run
 from training.steps.codebook import FIRST_ICON, GROUND_CODES, ICON_CODES
 from training.steps.transformer import BATCH, EMPTY_SHARE, TEXT_LENGTH
 from training.steps.transformer import SEED as TRANSFORMER_SEED

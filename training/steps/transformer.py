@@ -19,7 +19,8 @@ from sidecar.model.config import ModelConfig
 from sidecar.model.dallebart import DalleBart
 from training.fit.fast_math import cross_entropy, fast_math
 from training.fit.loop import Schedule, Update, step_parser, train_on
-from training.fit.optimizer import Params, Run, apply_scaled, build_optimizer, count_parameters
+from training.fit.optimizer import Params, apply_scaled, build_optimizer, count_parameters
+from training.fit.run import Run
 from training.language.captions import ExampleSource
 from training.language.tokenizer import as_normalized, tokenizer_folder
 from training.paths import work_file

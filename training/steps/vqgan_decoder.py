@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int, UInt8
 from sidecar.model.config import VQGANConfig
 from sidecar.model.vqgan_decoder import VQGANDecoder
 from training.fit.loop import Schedule, Update, step_parser, train_on
-from training.fit.optimizer import Params, Run, apply_scaled, build_optimizer
+from training.fit.optimizer import Params, apply_scaled, build_optimizer
+from training.fit.run import Run
 from training.language.captions import ExampleSource
 from training.paths import work_file
 from training.steps.codebook import EMBED_DIM, Codebook

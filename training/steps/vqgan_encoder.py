@@ -15,7 +15,8 @@ from sidecar.model.config import VQGANConfig
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from training.fit.fast_math import cross_entropy
 from training.fit.loop import Schedule, Update, step_parser, train_on
-from training.fit.optimizer import Params, Run, apply_scaled, build_optimizer
+from training.fit.optimizer import Params, apply_scaled, build_optimizer
+from training.fit.run import Run
 from training.paths import work_file
 from training.steps.codebook import Codebook
 from training.steps.vqgan_decoder import WINDOW, PictureSource, Pixels, Tokens, vqgan_json
