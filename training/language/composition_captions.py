@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from training.language.english import plural
 from training.language.example import Example
-from training.language.icon_captions import MIDDLE, SMALL, icon_background, icon_noun
-from training.language.phrases import Phrases, plural
+from training.language.icon_captions import icon_background, icon_noun
+from training.language.phrases import Phrases
 from training.language.shape_captions import (
     SHAPE_WORDS,
     background_for,
@@ -13,6 +14,7 @@ from training.language.shape_captions import (
 )
 from training.world.concepts import Concept, concept_index, learnt_concepts
 from training.world.scenes import SHADES, Scene, Thing, place
+from training.world.sprites import MIDDLE, SMALL
 
 LEFT_OF = ("left of", "to the left of", "on the left of")
 RIGHT_OF = ("right of", "to the right of", "on the right of")

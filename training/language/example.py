@@ -1,4 +1,4 @@
-"""What training reads: a sentence and the picture it tells of."""
+"""What training reads: a sentence and the picture that it describes."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,7 @@ from training.world.scenes import Scene
 
 @dataclass(frozen=True)
 class Example:
-    """A sentence (lower case), the scene drawn for it, and the size and place that it names."""
+    """A sentence (lower case) and the scene drawn for it."""
 
     caption: str
     scene: Scene
-    size: str | None = None
-    where: str | None = None

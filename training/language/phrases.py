@@ -2,9 +2,9 @@
 
 from typing import TypeVar
 
-import inflect
 import numpy as np
 
+from training.language.english import with_article
 from training.world.concepts import letters_of_names
 
 OPENINGS = ("",) * 10 + (
@@ -41,9 +41,6 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 T = TypeVar("T")
-
-_ENGLISH = inflect.engine()
-_ALREADY_PLURAL = ("s", "fish")
 
 
 class Phrases:
@@ -108,17 +105,3 @@ class Phrases:
         letters = letters_of_names()
         starts = (self.number(len(letters) - 3) for _ in range(2))
         return "".join(letters[start : start + 1 + self.number(3)] for start in starts)
-
-
-def with_article(words: str) -> str:
-    """ "an apple", but "glasses"."""
-    if words.split(" of ")[0].endswith(_ALREADY_PLURAL) and not words.endswith(("bus", "cactus")):
-        return words
-    return _ENGLISH.a(words)
-
-
-def plural(words: str) -> str:
-    """ "slices of pizza"."""
-    first, _, rest = words.partition(" of ")
-    many = _ENGLISH.plural_noun(first) or first
-    return f"{many} of {rest}" if rest else many

@@ -17,10 +17,12 @@ from training.language.composition_captions import (
     is_held_out_count,
     is_held_out_pair,
 )
-from training.language.icon_captions import LARGE, MIDDLE, is_held_out_background, one_icon
-from training.language.phrases import HELD_OUT_OPENINGS, Phrases, plural, with_article
+from training.language.english import plural, with_article
+from training.language.icon_captions import is_held_out_background, one_icon
+from training.language.phrases import HELD_OUT_OPENINGS, Phrases
 from training.world.concepts import Concept, learnt_concepts
 from training.world.scenes import COLOUR_NAMES
+from training.world.sprites import LARGE, MIDDLE
 
 SEED = 97
 

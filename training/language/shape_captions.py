@@ -1,7 +1,8 @@
 """Sentences about one coloured shape."""
 
+from training.language.english import with_article
 from training.language.example import Example
-from training.language.phrases import PLACE_WORDS, SIZE_WORDS, Phrases, with_article
+from training.language.phrases import PLACE_WORDS, SIZE_WORDS, Phrases
 from training.world.scenes import (
     ANCHORS,
     CENTER_CELLS,
@@ -71,7 +72,7 @@ def one_shape(phrases: Phrases) -> Example:
         sentence = phrases.on_background(f"{content} {phrase}".strip(), said_background)
     else:
         sentence = f"{phrases.on_background(content, said_background)} {phrase}".strip()
-    return Example(sentence, scene, said_size or None, said_place)
+    return Example(sentence, scene)
 
 
 def bare_background(phrases: Phrases) -> Example:

@@ -9,10 +9,8 @@ import shutil
 import numpy as np
 from PIL import Image
 
-from training.language.icon_captions import LARGE
-from training.language.phrases import with_article
-from training.language.tokenizer import write_json
-from training.paths import ROOT, SENTENCES
+from training.language.english import with_article
+from training.paths import NOTICE, SENTENCES, write_json
 from training.world.concepts import Concept, learnt_concepts
 from training.world.scenes import (
     COLOURS,
@@ -24,6 +22,7 @@ from training.world.scenes import (
     scenes_of,
 )
 from training.world.shapes import GRID
+from training.world.sprites import LARGE
 
 THING_STRIDE = 5
 THUMBNAIL_SIDE = 32
@@ -123,7 +122,7 @@ def main() -> None:
     write_json(SENTENCES, fixture)
     strip = np.concatenate([np.asarray(thumbnail(concept)) for concept in asked], axis=1)
     Image.fromarray(strip).save(SENTENCES.with_name("nano-things.png"))
-    shutil.copy(ROOT / "training" / "NOTICE", SENTENCES.with_name("nano-things.NOTICE"))
+    shutil.copy(NOTICE, SENTENCES.with_name("nano-things.NOTICE"))
     print(
         f"{len(sentences)} sentences over {len(held_out_pairs())} held-out pairs -> {SENTENCES.name}"
     )

@@ -1,16 +1,17 @@
 """Sprites: what stands in a picture, as premultiplied RGBA on the 8-pixel token grid."""
 
+import math
 from functools import cache
 
 import numpy as np
 from jaxtyping import Float
 
 from training.paths import work_file
-from training.world.concepts import concept_index
+from training.world.concepts import concept_index, load_concepts
 from training.world.shapes import PATCH, coverage
 
-ICON_CELLS = (14, 8, 6)
-"""The sides, in tokens, that an icon is drawn at (icons.mjs has them in pixels)."""
+LARGE, MIDDLE, SMALL = ICON_CELLS = (14, 8, 6)
+"""The sides, in tokens, that an icon is drawn at."""
 
 Sprite = Float[np.ndarray, "side side 4"]
 
@@ -18,8 +19,15 @@ Sprite = Float[np.ndarray, "side side 4"]
 @cache
 def _icons(cells: int) -> Float[np.ndarray, "icons side side 4"]:
     side = cells * PATCH
-    raw = np.fromfile(work_file(f"icons-{side}.rgba"), dtype=np.uint8)
-    icons = raw.reshape(-1, side, side, 4).astype(np.float32) / 255.0
+    path, shape = work_file(f"icons-{side}.rgba"), (len(load_concepts()), side, side, 4)
+    found = path.stat().st_size if path.exists() else 0
+    if found != math.prod(shape):
+        raise ValueError(
+            f"{path} has {found} bytes; the icons of concepts.txt at {side} x {side} pixels have"
+            f" {math.prod(shape)}: run node training/world/icons.mjs (its SIDES are ICON_CELLS in pixels)"
+        )
+    raw = np.fromfile(path, dtype=np.uint8)
+    icons = raw.reshape(shape).astype(np.float32) / 255.0
     icons[..., :3] *= icons[..., 3:]
     return icons
 
