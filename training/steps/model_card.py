@@ -6,9 +6,17 @@ from training.fit.curve import Curve
 from training.fit.optimizer import count_parameters
 from training.fit.run import Run
 from training.steps.codebook import FIRST_ICON, GROUND_CODES, ICON_CODES
-from training.steps.transformer import BATCH, EMPTY_SHARE, TEXT_LENGTH
+from training.steps.transformer import (
+    BATCH,
+    DISTURBED_SHARE,
+    EMPTY_SHARE,
+    OPEN_WEIGHT,
+    TEXT_LENGTH,
+)
 from training.steps.transformer import SEED as TRANSFORMER_SEED
+from training.steps.vqgan_decoder import BATCH as VQGAN_BATCH
 from training.steps.vqgan_decoder import SEED as VQGAN_SEED
+from training.steps.vqgan_encoder import BATCH as ENCODER_BATCH
 from training.steps.vqgan_encoder import SEED as ENCODER_SEED
 from training.world.concepts import learnt_concepts
 from training.world.scenes import COLOUR_NAMES, held_out_pairs
@@ -19,54 +27,52 @@ LOSS_ROW_STEPS = 2000
 _CARD = """\
 # Nano
 
-A demonstration model: a true DalleBart and VQGAN in dalle-mini's own file layout, small enough to live in a
-repository and to run on two CPU cores. It draws 128 x 128 pictures of {concepts} things and {shapes_count} coloured
-shapes, and knows nothing else. For pictures of the world load a dalle-mini checkpoint
-(`docs/checkpoints.md`).
+A demonstration model: a true DalleBart and VQGAN in dalle-mini's own file layout, small enough to
+live in a repository and to run on two CPU cores. It draws 128 x 128 pictures of {concepts} things
+and {shapes_count} coloured shapes, and knows nothing else. For pictures of the world load a
+dalle-mini checkpoint (`docs/checkpoints.md`).
 
-- Licence: Apache-2.0, as the repository. The icons it learnt from are Microsoft's Fluent Emoji (flat style),
-  MIT licence, copyright (c) Microsoft Corporation: `NOTICE`.
+- Licence: Apache-2.0, as the repository. The icons it learnt from are Microsoft's Fluent Emoji
+  (flat style), MIT licence, copyright (c) Microsoft Corporation: `NOTICE`.
 - Data: icons of `@iconify-json/fluent-emoji-flat`, shapes and backgrounds drawn by
-  `training/world/scenes.py`, sentences from the names in `training/world/concepts.txt`. No scraped pictures or texts.
-- Sentences (English): one thing ("a slice of pizza", "a small fox in the top left corner", "a huge kangaroo"), two
-  ("a cat left of a dog", "an apple above a red star"), two to four of one kind ("three cookies"), each with a
-  background ("on a blue background") or without. What a sentence leaves open, the pictures vary.
+  `training/world/scenes.py`, sentences from the names in `training/world/concepts.txt`. No scraped
+  pictures or texts.
+- Sentences (English): one thing ("a slice of pizza", "a small fox in the top left corner", "a huge
+  kangaroo"), two ("a cat left of a dog", "an apple above a red star"), two to four of one kind
+  ("three cookies"), each with a background ("on a blue background") or without. What a sentence
+  leaves open, the pictures vary.
 - Things: {things}.
 - Shapes: {shapes}.
 - Colours, for shapes and backgrounds: {colours}.
-- Never shown in training, so that they can be asked for: one pair of things in ten, one count of a thing in nine, one
-  named background of a thing in eight, and the shapes {pairs}.
+- Never shown in training, so that they can be asked for: one pair of things in ten, one count of a
+  thing in nine, one named background of a thing in eight, and the shapes {pairs}.
 - A sentence of words that it does not know mostly shows a magnifying glass: it is still looking.
-- Transformer: {transformer_parameters:,} parameters, mini's flags, 256 image tokens of {codes:,} codes,
-  {text_length} text tokens.
+- Transformer: {transformer_parameters:,} parameters, mini's flags, 256 image tokens of {codes:,}
+  codes, {text_length} text tokens.
 - VQGAN: {vqgan_parameters:,} parameters, 8 x 8 pixels a token.
 - Weights: float16. Sampling defaults of this checkpoint: `sampling.json`.
 
 ## How it was made
 
-On a machine with two CPU cores, shared with other work; the commands are in `training/README.md`.
+The commands are in `training/README.md`; what was changed between the pieces of the training, and
+what else was tried, in [`training/HISTORY.md`](../../training/HISTORY.md).
 
-1. Codebook: k-means over 8 x 8 patches with their transparency: {grounds} backgrounds, {shape_codes} codes of shapes,
-   {icon_codes} of icons. An edge code does not say what is behind the thing: the decoder asks its neighbours.
-2. VQGAN decoder: seed {vqgan_seed}, {vqgan_steps} steps of 4 pictures, L1 on pixels and edges, Muon and AdamW,
-   {vqgan_minutes:.0f} minutes; {psnr:.1f} dB in the last steps.
-3. VQGAN encoder: seed {encoder_seed}, {encoder_steps} steps of 4 pictures, to tell which code the codebook gives a
-   place, {encoder_minutes:.0f} minutes; in the last steps it says the very code for {agreement:.0%} of the places.
-4. Transformer: seed {transformer_seed}, {steps} steps of {batch} new examples, {empty:.0%} empty captions,
-   {minutes:.0f} minutes (some 25 of them paused). Muon (rate 0.02 for the first thousand steps, then 0.006 and 0.005)
-   and AdamW, the rate falling to 0 at the end. It was trained in pieces:
+1. Codebook: k-means over 8 x 8 patches with their transparency: {grounds} backgrounds,
+   {shape_codes} codes of shapes, {icon_codes} of icons. An edge code does not say what is behind
+   the thing: the decoder asks its neighbours.
+2. VQGAN decoder: seed {vqgan_seed}, {vqgan_steps:,} steps of {vqgan_batch} pictures, L1 on pixels
+   and edges, Muon and AdamW, {vqgan_minutes:.0f} minutes; {psnr:.1f} dB in the last steps.
+3. VQGAN encoder: seed {encoder_seed}, {encoder_steps:,} steps of {encoder_batch} pictures, to name
+   the code that the codebook gives each place, Muon and AdamW, {encoder_minutes:.0f} minutes; right
+   for {agreement:.0%} of the places in the last steps.
+4. Transformer: seed {transformer_seed}, {steps:,} steps of {batch} new examples, Muon and AdamW
+   with rates that fall to 0, {minutes:.0f} minutes. At the end of the run {empty:.0%} of the
+   captions are empty, {disturbed:.0%} of the examples read tokens of which any share is hidden or
+   another picture's, and a place where a thing may begin weighs {open_weight:g} times as much as
+   another.
 
-   - from step 4,000 three examples in ten read tokens of which any share is hidden or another picture's, and a place
-     where a thing may begin weighs ten times;
-   - from 11,000 sentences leave less open (an unsaid place is mostly the middle), from 11,200 more of them tell of
-     several things, from 15,700 some open with words that mean nothing;
-   - from 19,000 two sentences in three tell of several things, the rate going up again, to 0.0036;
-   - from 22,450 more of those tell of three, and some of several shapes;
-   - from 25,700 half of all sentences tell of two things, three mostly stand as a pyramid, and a sentence of unknown
-     words shows a magnifying glass, the rate going up again, to 0.004.
-
-   Nats a token, over all tokens, over those that are not plain, and over the first such token of a picture, which only
-   the sentence can tell:
+   Nats a token, over all tokens, over those that are not plain, and over the first such token of a
+   picture, which only the sentence can say:
 
    | step | all | not plain | first |
    | ---: | ---: | ---: | ---: |
@@ -76,11 +82,11 @@ On a machine with two CPU cores, shared with other work; the commands are in `tr
 _EVALUATION = """
 ## Evaluation
 
-`training.evaluation.evaluate`: {count} sentences a row, one picture each, sampled with the defaults above
-({settings}). Object: the top answer of a classifier that was trained on the source
-pictures only is the asked thing (with several things: all of them). Nearest: the most similar source picture is.
-Colour: the named background. Relation: every thing in its place, or the right count. Both judges are right about
-100 % of the source pictures themselves (`--true`).
+`training.evaluation.evaluate`: {count} sentences a row, one picture each, sampled with the defaults
+above ({settings}). Object: the first
+answer of a classifier that was trained on the source pictures only is the thing that was asked for
+(with several things: all of them). Nearest: the most similar source picture is. Colour: the named
+background. Relation: every thing in its place, or the right count.
 
 | sentences | object | nearest | colour | relation |
 |---|---|---|---|---|
@@ -89,23 +95,16 @@ Colour: the named background. Relation: every thing in its place, or the right c
 Shapes, 60 pictures, pairs of shape and colour never trained on, judged by pixels
 (`test/python/support/scene_check.py`): {shapes}.
 
-Aimed at: 80 % of in-set captions, 60 % of held-out phrasings; of compositions 85 % for the colour, 70 % for the
-objects, 60 % for the relation. What falls short are shapes in a colour that they never had: they often take another
-outline. Among the things that are judged wrong are good pictures too, for the classifier has never seen how the VQGAN
-softens an icon.
-
-Tried on the way: temperature 1 (55 % of 60 in-set captions at step 11,000, where 0.6 gave 82 %); guidance 2 (better
-shapes, worse things: 68 % of 60 in-set captions at step 19,000); openings that mean nothing (phrasings went from 42 %
-of 40 to the share above); fewer things said to be anywhere. Pairs took by far the longest: at step 19,000 the table
-above said 54 % for the objects of compositions and 39 % for the relation, and most pairs showed one thing twice. They
-came right after half of all sentences told of pairs. A condition scale of 1.5 made compositions worse at step 25,700.
+Aimed at: 80 % of in-set captions, 60 % of held-out phrasings; of compositions 85 % for the colour,
+70 % for the objects, 60 % for the relation.
 """
 
 _RECONSTRUCTION = """
 ## Reconstruction
 
 `training.evaluation.reconstruct`: {count} pictures of each kind through the VQGAN and back, in
-decibels (PSNR): by the tokens that the encoder gives a picture, and by those that the codebook gives the scene.
+decibels (PSNR): by the tokens that the encoder gives a picture, and by those that the codebook
+gives the scene.
 
 | pictures | encoder | codebook |
 |---|---|---|
@@ -139,16 +138,20 @@ def model_card(
         icon_codes=ICON_CODES,
         vqgan_seed=VQGAN_SEED,
         vqgan_steps=vqgan.step,
+        vqgan_batch=VQGAN_BATCH,
         vqgan_minutes=vqgan.seconds / 60,
         psnr=vqgan.curve.last("psnr"),
         encoder_seed=ENCODER_SEED,
         encoder_steps=encoder.step,
+        encoder_batch=ENCODER_BATCH,
         encoder_minutes=encoder.seconds / 60,
         agreement=encoder.curve.last("agreement"),
         transformer_seed=TRANSFORMER_SEED,
         steps=transformer.step,
         batch=BATCH,
         empty=EMPTY_SHARE,
+        disturbed=DISTURBED_SHARE,
+        open_weight=OPEN_WEIGHT,
         minutes=transformer.seconds / 60,
         losses=_losses(transformer.curve),
         evaluation=_evaluation(evaluation) if evaluation else "",

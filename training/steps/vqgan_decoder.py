@@ -25,6 +25,7 @@ from training.world.scenes import draw
 from training.world.shapes import GRID, PATCH, SIDE
 
 SEED = 21
+BATCH = 4
 WINDOW = 8
 WARM_UP, DECAY_SHARE = 30, 0.4
 STATE = "vqgan.state"
@@ -161,7 +162,7 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
 
 def main() -> None:
     """Parse the step's options and train."""
-    parser = step_parser(__doc__, steps=800, batch=4)
+    parser = step_parser(__doc__, steps=800, batch=BATCH)
     parser.add_argument("--whole-from", type=int, default=600)
     options = parser.parse_args()
     train(options.steps, options.whole_from, options.batch, options.muon_rate, options.adam_rate)

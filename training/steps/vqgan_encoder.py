@@ -23,6 +23,7 @@ from training.steps.vqgan_decoder import WINDOW, PictureSource, Pixels, Tokens, 
 from training.world.shapes import GRID
 
 SEED = 41
+BATCH = 4
 WARM_UP, DECAY_SHARE = 30, 0.5
 STATE = "encoder.state"
 
@@ -76,7 +77,7 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
 
 def main() -> None:
     """Parse the step's options and train."""
-    parser = step_parser(__doc__, steps=1200, batch=4)
+    parser = step_parser(__doc__, steps=1200, batch=BATCH)
     parser.add_argument("--whole-from", type=int, default=1000)
     options = parser.parse_args()
     train(options.steps, options.whole_from, options.batch, options.muon_rate, options.adam_rate)
