@@ -1,17 +1,15 @@
-"""Step `evaluate`: what share of its pictures Nano gets right, by judges that never saw one of them.
+"""Step `evaluate`: how many of its pictures Nano gets right, by judges that never saw one of them.
 
-Three tables: icons and compositions, judged by `judge`'s classifier and by the nearest source picture; sentences
-about shapes, judged by the tests' own pixel check. Sampling is the checkpoint's own; one picture a sentence.
-`--sweep` compares sampling settings instead. `--true` judges the source pictures: the most that can be reached.
+Icons and compositions are judged by `judge`'s classifier and by the nearest source picture,
+sentences about shapes by the tests' own pixel check. Sampling is the checkpoint's own; one picture
+a sentence. `--sweep` compares sampling settings instead. `--true` judges the source pictures: the
+most that can be reached.
 """
 
 import argparse
-import importlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
@@ -22,19 +20,23 @@ from training.evaluation.judge import Judge
 from training.evaluation.painter import Painter, Pixels
 from training.language.questions import Question, cells_of, compositions, held_out_phrasings, in_set
 from training.paths import CHECKPOINT, SENTENCES, work_file, write_json
+from training.steps.model_card import Evaluation
 from training.world.scenes import ANCHORS, COLOURS, Scene, draw, place
+
+# The pixel check belongs to the tests and must know nothing of how the pictures were made. Their
+# folder is on the path of pytest and pyright; a command needs it in its environment.
+try:
+    from support.scene_check import judge_best, read_sentence
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "support.scene_check is in test/python: run this with PYTHONPATH=test/python"
+    ) from error
 
 COUNT = 200
 SWEEP_COUNT = 60
 SEED = 5000
 
 Shares = dict[str, float]
-
-
-def load_pixel_check() -> ModuleType:
-    """The tests' own pixel check; it lies outside the packages so that it cannot lean on this code."""
-    sys.path.insert(0, str(ROOT / "test" / "python"))
-    return importlib.import_module("support.scene_check")
 
 
 def question_sets(count: int) -> dict[str, list[Question]]:
@@ -47,7 +49,7 @@ def question_sets(count: int) -> dict[str, list[Question]]:
 
 
 def shares(verdicts: Sequence[Verdict]) -> Shares:
-    """Share of the verdicts that are right, by aspect; aspects that were never asked for are left out."""
+    """Share of the verdicts that are right, by aspect; without those that were never asked for."""
     found: Shares = {}
     for aspect in ("object", "nearest", "colour", "relation", "all"):
         values = [getattr(verdict, aspect) for verdict in verdicts]
@@ -77,12 +79,11 @@ def examine_all(judge: Judge, questions: list[Question], pictures: list[Pixels])
 
 
 def examine_shapes(painter: Painter, settings: SamplingSettings, rounds: int) -> Shares:
-    """Shares over the fixture's sentences about shapes, all with a pair of shape and colour never trained on."""
-    check = load_pixel_check()
+    """Shares over the test sentences: all have a pair of shape and colour never trained on."""
     sentences = json.loads(SENTENCES.read_text("utf-8"))["sentences"] * rounds
     pictures = painter.paint([sentence["text"] for sentence in sentences], settings, SEED)
     verdicts = [
-        check.judge_best(picture, check.read_sentence(sentence), COLOURS)
+        judge_best(picture, read_sentence(sentence), COLOURS)
         for sentence, picture in zip(sentences, pictures, strict=True)
     ]
     aspects = ("background", "colours", "positions", "follows", "shapes")
@@ -92,7 +93,7 @@ def examine_shapes(painter: Painter, settings: SamplingSettings, rounds: int) ->
 def evaluate(
     painter: Painter | None, settings: SamplingSettings | None, count: int
 ) -> dict[str, Shares]:
-    """Print the tables and write a contact sheet of each; without a painter, of the source pictures."""
+    """Print the tables and write contact sheets; without a painter, of the source pictures."""
     judge, table = Judge(), {}
     for name, questions in question_sets(count).items():
         if painter is None or settings is None:
@@ -141,7 +142,7 @@ def main() -> None:
     table = evaluate(painter, settings, options.count)
     described = (f"condition scale {settings.cond_scale}, temperature {settings.temperature}, "
                  f"top-k {settings.top_k}, top-p {settings.top_p}")  # fmt: skip
-    record = {"count": options.count, "settings": described, "table": table}
+    record = Evaluation(count=options.count, settings=described, table=table)
     write_json(work_file("evaluation.json"), record)
 
 

@@ -18,9 +18,11 @@ Pixels = UInt8[np.ndarray, "side side 3"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a picture got right. `colour` and `relation` are None where the sentence does not ask for one.
+    """What a picture got right.
 
-    `object` is the classifier's word on every asked thing, `nearest` that of the nearest source picture.
+    `object` is the classifier's answer about every thing that was asked for, `nearest` that of the
+    nearest source picture. `colour` and `relation` are None where the sentence does not ask for
+    one.
     """
 
     object: bool
@@ -43,8 +45,8 @@ def nearest_colour(rgb: UInt8[np.ndarray, "3"]) -> str:
 def examine(judge: Judge, question: Question, picture: Pixels) -> Verdict:
     """Judge one picture.
 
-    With several things, `object` wants each in some place, `relation` wants each in its own place and nothing
-    outside the places; a count is a relation whose things are all the same.
+    With several things, `object` wants each in some place, `relation` wants each in its own place
+    and nothing outside the places; a count is a relation whose things are all the same.
     """
     ground = ground_rgb(picture)
     colour = nearest_colour(ground)

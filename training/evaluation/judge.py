@@ -1,9 +1,10 @@
-"""Step `judge`: a classifier of icons that has seen the source pictures only, never a picture of the model.
+"""Step `judge`: a classifier of icons that has seen only the source pictures, none of the model's.
 
-Two judges look at a crop: a small convolutional network, and the nearest source picture on the same background.
+Two judges look at a crop: a small convolutional network, and the nearest source picture on the same
+background.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -14,6 +15,7 @@ from flax import serialization
 from jaxtyping import Array, Float, Int
 
 from training.evaluation.crops import Crop, cut_thing
+from training.fit.params import Params, fresh_params, output
 from training.paths import work_file
 from training.world.concepts import load_concepts
 from training.world.scenes import COLOUR_NAMES, SHADES, alone, background_rgb, draw
@@ -50,24 +52,14 @@ class SourceCrops:
         return np.stack([self._crop(int(label)) for label in labels]), labels
 
     def _crop(self, label: int) -> Crop:
-        colour, shade = (
-            COLOUR_NAMES[self._random.integers(len(COLOUR_NAMES))],
-            self._random.integers(len(SHADES)),
-        )
-        crop = source_crop(
-            label, ICON_CELLS[self._random.integers(len(ICON_CELLS))], colour, int(shade)
-        )
-        if self._random.random() < 0.5:
-            crop = (
-                crop + np.roll(crop, self._random.integers(1, 3), axis=self._random.integers(2))
-            ) / 2
-        shift = self._random.integers(-2, 3, size=2)
-        crop = np.roll(crop, shift, axis=(0, 1))
-        noise = (
-            self._random.normal(0, self._random.uniform(0, 0.08), (6, 6, 3))
-            .repeat(8, 0)
-            .repeat(8, 1)
-        )
+        random = self._random
+        colour = COLOUR_NAMES[random.integers(len(COLOUR_NAMES))]
+        shade = int(random.integers(len(SHADES)))
+        crop = source_crop(label, ICON_CELLS[random.integers(len(ICON_CELLS))], colour, shade)
+        if random.random() < 0.5:
+            crop = (crop + np.roll(crop, random.integers(1, 3), axis=random.integers(2))) / 2
+        crop = np.roll(crop, random.integers(-2, 3, size=2), axis=(0, 1))
+        noise = random.normal(0, random.uniform(0, 0.08), (6, 6, 3)).repeat(8, 0).repeat(8, 1)
         return (crop + noise).clip(0, 1).astype(np.float32)
 
 
@@ -82,18 +74,15 @@ class Judge:
 
     def __init__(self) -> None:
         module = Classifier(len(load_concepts()))
-        example = jnp.zeros((1, 48, 48, 3))
-        params = module.init(jax.random.key(SEED), example)
-        self._params = serialization.from_bytes(params, work_file(STATE).read_bytes())
-        self._apply = jax.jit(module.apply)
+        params = serialization.from_bytes(_fresh(module), work_file(STATE).read_bytes())
+        self._scores = jax.jit(partial(output, module, params))
 
     def name(self, crop: Crop) -> str:
         """The classifier's top answer, an icon name."""
-        scores = self._apply(self._params, crop[None])
-        return load_concepts()[int(scores.argmax())].icon
+        return load_concepts()[int(self._scores(crop[None]).argmax())].icon
 
     def nearest(self, crop: Crop, cells: int, colour: str) -> str:
-        """The icon whose source picture, on a background of that colour, has the most similar pixels."""
+        """The icon whose source picture on that background has the most similar pixels."""
         distances = [
             ((crop - other) ** 2).mean(axis=(1, 2, 3)) for other in _references(cells, colour)
         ]
@@ -110,17 +99,21 @@ def _references(cells: int, colour: str) -> list[Float[np.ndarray, "icons 48 48 
     ]
 
 
+def _fresh(module: Classifier) -> Params:
+    return fresh_params(module, SEED, jnp.zeros((1, 48, 48, 3)))
+
+
 def main() -> None:
-    """Train, and print how often the judge is right about undisturbed source pictures and fresh disturbed ones."""
+    """Train, and print how often the judge is right about fresh disturbed source pictures."""
     module, source = Classifier(len(load_concepts())), SourceCrops(SEED)
-    params = module.init(jax.random.key(SEED), jnp.zeros((1, 48, 48, 3)))
+    params = _fresh(module)
     optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, STEPS), weight_decay=1e-3)
     state = optimizer.init(params)
 
     @jax.jit
-    def step(params, state, crops, labels):
-        def loss(params):
-            scores = module.apply(params, crops)
+    def step(params: Params, state: optax.OptState, crops: jax.Array, labels: jax.Array):
+        def loss(params: Params) -> jax.Array:
+            scores = output(module, params, crops)
             return optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
 
         value, gradients = jax.value_and_grad(loss)(params)
@@ -133,7 +126,8 @@ def main() -> None:
             print(f"step {number}  loss {float(value):.3f}", flush=True)
     work_file(STATE).write_bytes(serialization.to_bytes(params))
     fresh, labels = SourceCrops(SEED + 1).batch(700)
-    right = float((jax.jit(module.apply)(params, fresh).argmax(axis=1) == labels).mean())
+    answers = jax.jit(partial(output, module, params))(fresh).argmax(axis=1)
+    right = float((answers == labels).mean())
     print(f"right about {right:.1%} of 700 fresh disturbed source crops")
 
 

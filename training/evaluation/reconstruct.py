@@ -1,4 +1,4 @@
-"""Step `reconstruct`: pictures through the VQGAN and back: PSNR of single icons and of compositions, and a grid."""
+"""Step `reconstruct`: pictures through the VQGAN and back, as decibels and as a grid."""
 
 import argparse
 from pathlib import Path
@@ -13,11 +13,13 @@ from sidecar.checkpoint.folder import load_weights, open_checkpoint
 from sidecar.checkpoint.weights import load_vqgan_encoder
 from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
+from training.fit.params import output
 from training.language.composition_captions import several_icons, two_things
 from training.language.icon_captions import one_icon
 from training.language.phrases import Phrases
 from training.paths import CHECKPOINT, ROOT, work_file, write_json
 from training.steps.codebook import Codebook
+from training.steps.model_card import Reconstruction
 from training.world.scenes import Scene, draw
 
 SEED = 131
@@ -47,7 +49,7 @@ def psnr(originals: Pixels, again: Pixels) -> float:
 
 
 class Reconstructor:
-    """A checkpoint's VQGAN: from a picture to one again, by the encoder's tokens or by given ones."""
+    """A checkpoint's VQGAN: makes a picture again, by the encoder's tokens or by given ones."""
 
     def __init__(self, folder: Path) -> None:
         found = open_checkpoint(folder)
@@ -55,10 +57,8 @@ class Reconstructor:
         decoder_params = load_weights(found, jnp.dtype("float32")).vqgan_params
         encoder_params, _ = load_vqgan_encoder(found.vqgan_folder, config)
         encoder, decoder = VQGANEncoder(config), VQGANDecoder(config)
-        self._encode = jax.jit(lambda picture: encoder.apply({"params": encoder_params}, picture))
-        self._decode = jax.jit(
-            lambda tokens: to_pixels(decoder.apply({"params": decoder_params}, tokens))
-        )
+        self._encode = jax.jit(lambda picture: output(encoder, encoder_params, picture))
+        self._decode = jax.jit(lambda tokens: to_pixels(output(decoder, decoder_params, tokens)))
 
     def from_pictures(self, pictures: Pixels) -> Pixels:
         """Each picture through the encoder and the decoder."""
@@ -71,7 +71,7 @@ class Reconstructor:
 
 
 def main() -> None:
-    """Print the figures and write the grid: originals above, what encoder and decoder give below."""
+    """Print the figures and write the grid: originals above, their reconstructions below."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=CHECKPOINT)
     parser.add_argument("--count", type=int, default=200)
@@ -93,7 +93,8 @@ def main() -> None:
             strips += [np.concatenate(list(rows[chosen]), axis=1) for rows in (originals, again)]
     GRID_FILE.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(strips)).save(GRID_FILE)
-    write_json(work_file("reconstruction.json"), {"count": options.count, "decibel": found})
+    record = Reconstruction(count=options.count, decibel=found)
+    write_json(work_file("reconstruction.json"), record)
 
 
 if __name__ == "__main__":

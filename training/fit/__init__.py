@@ -1,1 +1,1 @@
-"""How parameters are fitted: optimiser, training loop, saved runs; knows no pictures and no words."""
+"""How parameters are fitted: optimiser, loop, saved runs; knows no pictures and no words."""

@@ -1,13 +1,15 @@
 """The product's modules with the matrix products and gradients that a CPU is quick at.
 
-XLA:CPU multiplies bfloat16 rows several times faster than float32 (into float32 sums), but only when the left
-factor is contracted over its last axis; the transposes that gradients need otherwise fall back to slow loops. So
-the gradients of dense layers and attention are written out here, and `fast_math` puts them in the place of the
-modules' own arithmetic while training traces its step. Parameters, and everything else, stay float32.
+XLA:CPU multiplies bfloat16 rows several times faster than float32 (into float32 sums), but only
+when the left factor is contracted over its last axis; the transposes that gradients need otherwise
+fall back to slow loops. So the gradients of dense layers and attention are written out here, and
+`fast_math` puts them in the place of the modules' own arithmetic while training traces its step.
+Parameters, and everything else, stay float32.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -27,8 +29,8 @@ def fast_math() -> AbstractContextManager[None]:
 
 def _intercept(
     original: Callable[..., jax.Array],
-    args: tuple[object, ...],
-    kwargs: dict[str, object],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
     context: nn.module.InterceptorContext,
 ) -> jax.Array:
     module = context.module
@@ -60,7 +62,7 @@ def _attend(
 
 
 def _matmul(a: jax.Array, b: jax.Array, b_axis: int) -> jax.Array:
-    """Product over the last axis of `a` and axis `b_axis` (-1 or -2) of `b`, leading axes in step."""
+    """Product over the last axis of `a` and axis `b_axis` (-1 or -2) of `b`; the rest is batch."""
     batch = tuple(range(a.ndim - 2))
     dimensions = (((a.ndim - 1,), (b.ndim + b_axis,)), (batch, batch))
     return jax.lax.dot_general(
@@ -69,7 +71,10 @@ def _matmul(a: jax.Array, b: jax.Array, b_axis: int) -> jax.Array:
 
 
 def _transposed(x: jax.Array) -> jax.Array:
-    """`x` with its last two axes exchanged in memory: a bare transpose would be folded into the product."""
+    """`x` with its last two axes exchanged in memory.
+
+    A bare transpose would be folded into the product.
+    """
     number = x[(0,) * x.ndim] == x[(0,) * x.ndim]
     empty = jnp.full((*x.shape[:-2], x.shape[-1], x.shape[-2]), jnp.nan, x.dtype)
     return jax.lax.cond(number, lambda x: x.swapaxes(-1, -2) + 0, lambda _: empty, x)

@@ -29,7 +29,10 @@ def assign(
 def cluster(
     points: Points, count: int, rounds: int, seed: int
 ) -> Float[np.ndarray, "centers width"]:
-    """Lloyd's rounds from random points; a center that loses all its points moves to the worst-served one."""
+    """Lloyd's rounds from random points.
+
+    A center that loses all its points moves to the point that is farthest from its own.
+    """
     random = np.random.default_rng(seed)
     centers = points[random.choice(len(points), count, replace=False)].copy()
     for _ in range(rounds):

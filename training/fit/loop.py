@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import optax
 
-from training.fit.optimizer import Params, rate_scale
+from training.fit.optimizer import rate_scale
+from training.fit.params import Params
 from training.fit.run import Run
 
 REPORT_EVERY, SAVE_EVERY = 20, 50
@@ -18,7 +19,10 @@ REPORT_EVERY, SAVE_EVERY = 20, 50
 Batch = TypeVar("Batch")
 Measured = tuple[jax.Array, ...]
 Update = Callable[[Params, optax.OptState, Batch, float], tuple[Params, optax.OptState, Measured]]
-"""Makes one step with a share of the full rates: parameters, optimiser and batch in, the first two and figures out."""
+"""One step with a share of the full rates.
+
+Parameters, optimiser state, batch and share in; the new parameters and state, and figures, out.
+"""
 
 
 class Schedule(NamedTuple):

@@ -1,19 +1,19 @@
 """Muon and AdamW for the training steps, and the schedule of their rates."""
 
-from typing import Any
+from typing import cast
 
 import jax
 import optax
 
-Params = dict[str, Any]
-"""A tree of parameters, as flax gives and takes it."""
+from training.fit.params import Params
 
 
 def rate_scale(step: int, steps: int, warm_up: int, decay_share: float) -> float:
-    """Share of the full rates at a step: linear warm-up, plateau, linear decay over the last `decay_share`.
+    """Share of the full rates at a step.
 
-    The caller multiplies the updates by it, instead of the optimiser: a run that goes on with another number of
-    steps then needs no new compilation.
+    Linear warm-up, plateau, linear decay over the last `decay_share`. The caller multiplies the
+    updates by it, instead of the optimiser: a run that goes on with another number of steps then
+    needs no new compilation.
     """
     decay = max(steps * decay_share, 1)
     return min(1.0, (step + 1) / warm_up, max(steps - step, 0) / decay)
@@ -47,9 +47,5 @@ def build_optimizer(
 
 def apply_scaled(params: Params, updates: optax.Updates, scale: jax.Array) -> Params:
     """Parameters after a share of the updates."""
-    return optax.apply_updates(params, jax.tree.map(lambda update: update * scale, updates))
-
-
-def count_parameters(params: Params) -> int:
-    """How many numbers a parameter tree holds."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+    scaled = jax.tree.map(lambda update: update * scale, updates)
+    return cast(Params, optax.apply_updates(params, scaled))

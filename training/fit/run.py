@@ -9,7 +9,7 @@ import jax
 import optax
 
 from training.fit.curve import Curve
-from training.fit.optimizer import Params
+from training.fit.params import Params
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Sentences about several things: two side by side or one above the other, and two to four of one kind."""
+"""Sentences about several things: two different ones, or two to four of one kind."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,8 @@ PLACES = {
 }
 COUNT_WORDS = {2: ("two", "2", "a pair of"), 3: ("three", "3"), 4: ("four", "4")}
 
-# Three look much like four and take more learning. Mostly they stand in the way that does not begin like four.
+# Three look much like four and take more learning: they mostly stand in the layout that does not
+# begin like four.
 _COUNTS = (2, 3, 3, 4)
 
 

@@ -16,14 +16,14 @@ def engine() -> Any:
 
 
 def with_article(words: str) -> str:
-    """ "an apple", but "glasses"."""
+    """As "an apple", but "glasses"."""
     if words.split(" of ")[0].endswith(_ALREADY_PLURAL) and not words.endswith(("bus", "cactus")):
         return words
     return engine().a(words)
 
 
 def plural(words: str) -> str:
-    """ "slices of pizza"."""
+    """As "slices of pizza"."""
     first, _, rest = words.partition(" of ")
     many = engine().plural_noun(first) or first
     return f"{many} of {rest}" if rest else many

@@ -20,7 +20,7 @@ Described = tuple[str, Thing]
 
 
 def is_held_out_background(icon: str, colour: str) -> bool:
-    """True for pairs of icon and background that no training sentence names together (one in eight)."""
+    """True for pairs of icon and background that no training sentence names (one in eight)."""
     return (5 * concept_index()[icon] + 3 * COLOUR_NAMES.index(colour)) % 8 == 0
 
 
@@ -43,7 +43,7 @@ def icon_noun(phrases: Phrases, concept: Concept, size_word: str = "") -> str:
 
 
 def _as_a_kind(phrases: Phrases, concept: Concept, background: str | None) -> Described:
-    """ "pizza emoji"."""
+    """As "pizza emoji"."""
     # A noun phrase is drawn and not used, so that a seed keeps the captions that it always had.
     icon_noun(phrases, concept)
     content = f"{phrases.pick(concept.names)} {phrases.pick(_KINDS)}"
@@ -52,26 +52,26 @@ def _as_a_kind(phrases: Phrases, concept: Concept, background: str | None) -> De
 
 
 def _plain(phrases: Phrases, concept: Concept, background: str | None) -> Described:
-    """ "a pizza"."""
+    """As "a pizza"."""
     content = icon_noun(phrases, concept)
     thing = _unsized(phrases, concept)
     return phrases.on_background(content, background), thing
 
 
 def _large(phrases: Phrases, concept: Concept, background: str | None) -> Described:
-    """ "a huge pizza"."""
+    """As "a huge pizza"."""
     content = icon_noun(phrases, concept, phrases.pick(_LARGE_WORDS))
     return phrases.on_background(content, background), _at_free_place(phrases, concept, LARGE)
 
 
 def _small(phrases: Phrases, concept: Concept, background: str | None) -> Described:
-    """ "a little pizza"."""
+    """As "a little pizza"."""
     cells, content = _small_noun(phrases, concept)
     return phrases.on_background(content, background), _at_free_place(phrases, concept, cells)
 
 
 def _placed(phrases: Phrases, concept: Concept, background: str | None) -> Described:
-    """ "a pizza in the top left corner"; most sentences leave out that it is small."""
+    """As "a pizza in the top left corner"; many sentences leave out that it is small."""
     cells, content = _small_noun(phrases, concept)
     if cells == MIDDLE and phrases.chance(0.6):
         content = icon_noun(phrases, concept)
@@ -98,7 +98,8 @@ def one_icon(phrases: Phrases) -> Example:
 def unknown(phrases: Phrases) -> Example:
     """A sentence without a word that it knows: the picture says that it is still looking.
 
-    Any thing at all would do, but at a low temperature what is spread over all things is never drawn.
+    Any thing at all would do, but at a low temperature what is spread over all things is never
+    drawn.
     """
     words = phrases.nonsense()
     text = phrases.on_background(with_article(words) if phrases.chance(0.3) else words, None)

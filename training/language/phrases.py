@@ -62,7 +62,7 @@ class Phrases:
         return bool(self._random.random() < probability)
 
     def mostly(self, usual: T, others: tuple[T, ...]) -> T:
-        """What a sentence leaves open: mostly what anybody would think of, else any of the others."""
+        """What a sentence leaves open: mostly the usual, else any of the others."""
         return usual if self.chance(_USUAL_SHARE) else self.pick(others)
 
     def colour(self, colour: str) -> str:
@@ -88,7 +88,7 @@ class Phrases:
         return self._open(f"{content} {self.pick(('in front of', 'over', 'against'))} {ground}")
 
     def nonsense(self) -> str:
-        """One to four words that mean nothing: people ask in more ways, and for more, than a list has."""
+        """One to four words that mean nothing: people ask in more ways than a list has."""
         words = [
             self.pick(_FUNCTION_WORDS) if self.chance(0.4) else self._invented_word()
             for _ in range(1 + self.number(4))

@@ -31,7 +31,7 @@ Centers = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Question:
-    """A sentence, the background it names, and the icons that must stand at given places (token corners).
+    """A sentence, the background it names, and icons that must stand at given token corners.
 
     `layouts` are the arrangements that would be right; each has a place for every icon of `icons`.
     """
@@ -65,7 +65,7 @@ def held_out_phrasings(count: int) -> list[Question]:
 
 
 def compositions(count: int) -> list[Question]:
-    """Pairs, counts and backgrounds of icons that training never showed together: two, two and one in five."""
+    """Pairs, counts and backgrounds (2, 2 and 1 in 5) that training never showed together."""
     phrases = Phrases(np.random.default_rng(SEED + 2))
     makers = (_pair, _pair, _count, _count, _on_background)
     return [makers[number % len(makers)](phrases) for number in range(count)]
@@ -78,8 +78,13 @@ def _pair(phrases: Phrases) -> Question:
             break
     (left, right), (top, bottom) = SIDE_BY_SIDE, STACKED
     words, centers = phrases.pick(
-        ((LEFT_OF, (left, right)), (RIGHT_OF, (right, left)), (ABOVE, (top, bottom)), (BELOW, (bottom, top)))
-    )  # fmt: skip
+        (
+            (LEFT_OF, (left, right)),
+            (RIGHT_OF, (right, left)),
+            (ABOVE, (top, bottom)),
+            (BELOW, (bottom, top)),
+        )
+    )
     colour = phrases.pick(COLOUR_NAMES)
     nouns = [with_article(concept.names[0]) for concept in (first, second)]
     text = f"{nouns[0]} {words[0]} {nouns[1]} on {with_article(colour)} background"

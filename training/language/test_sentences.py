@@ -1,7 +1,7 @@
-"""Step `sentences`: the test sentences.
+"""Step `test_sentences`: what the tests ask the checkpoint.
 
-Twenty about shapes, all with a pair of shape and colour that no training picture shows; and some about things, with
-the source pictures that the tests compare with.
+Twenty sentences about shapes, all with a pair of shape and colour that no training picture shows;
+and some about things, with the source pictures that the tests compare with.
 """
 
 import shutil
@@ -73,7 +73,7 @@ def test_sentences() -> dict[str, list[Scene]]:
 
 
 def sentence_json(text: str, scenes: list[Scene]) -> dict[str, object]:
-    """One sentence as the fixture tells it: positions and sizes as fractions of the picture's side."""
+    """One sentence of the fixture: positions and sizes as fractions of the picture's side."""
     ground = scenes[0].background
     allowed = [
         [
@@ -104,11 +104,11 @@ def thumbnail(concept: Concept) -> Image.Image:
 
 
 def main() -> None:
-    """Write test/fixtures/nano-sentences.json, nano-things.png beside it, and the licence of what that shows."""
+    """Write nano-sentences.json, nano-things.png, and the licence of what that shows."""
     scenes = test_sentences()
     for text, allowed in scenes.items():
         things = [thing for scene in allowed for thing in scene.things]
-        if not all(is_held_out(thing.name, thing.colour) for thing in things):
+        if any(not thing.colour or not is_held_out(thing.name, thing.colour) for thing in things):
             raise ValueError(f"{text!r} shows a pair of shape and colour that training shows too")
     sentences = [sentence_json(text, allowed) for text, allowed in scenes.items()]
     asked = asked_things()
@@ -124,7 +124,8 @@ def main() -> None:
     Image.fromarray(strip).save(SENTENCES.with_name("nano-things.png"))
     shutil.copy(NOTICE, SENTENCES.with_name("nano-things.NOTICE"))
     print(
-        f"{len(sentences)} sentences over {len(held_out_pairs())} held-out pairs -> {SENTENCES.name}"
+        f"{len(sentences)} sentences over {len(held_out_pairs())} held-out pairs"
+        f" -> {SENTENCES.name}"
     )
 
 

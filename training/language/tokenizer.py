@@ -38,7 +38,10 @@ def tokenizer_folder() -> Path:
 
 
 def train(captions: Iterator[str]) -> Tokenizer:
-    """A RoBERTa-style tokenizer: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, `<mask>` 4, no prefix space."""
+    """A RoBERTa-style tokenizer without prefix space.
+
+    `<s>` is 0, `<pad>` 1, `</s>` 2, `<unk>` 3, `<mask>` 4.
+    """
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -1,8 +1,9 @@
 """Step `codebook`: choose the image tokens by k-means over 8x8 patches of sprites.
 
-A token never says what lies behind a thing: an edge code is a patch with its transparency, and the decoder
-paints the uncovered part in the colour of the background codes around it. So a cat is told with the same codes on
-every background, and the codes of shapes (an ink and what part of the patch it covers) serve all backgrounds too.
+A token never says what is behind a thing: an edge code is a patch with its transparency, and the
+decoder paints the uncovered part in the colour of the background codes around it. So a cat has the
+same codes on every background, and the codes of shapes (an ink and what part of the patch it
+covers) serve all backgrounds too.
 """
 
 from dataclasses import dataclass
@@ -34,14 +35,17 @@ FIRST_ICON = _FIRST_OUTLINE + len(COLOUR_NAMES) * OUTLINES
 
 _SEE_THROUGH = -1
 _CLEAR = 0.01
-"""A patch covered less than this shows its background only; one uncovered less than this, only ink."""
+"""A patch covered less than this shows only background; one uncovered less than this, only ink."""
 
 Stamp = Int[np.ndarray, "cells cells"]
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """What the tokens look like. In order: backgrounds, plain inks, outlines of each ink, patches of icons."""
+    """What the tokens look like.
+
+    In order: backgrounds, plain inks, outlines of each ink, patches of icons.
+    """
 
     outlines: Float[np.ndarray, "outlines 64"]
     """Coverage (0..1) of the outline classes."""
@@ -79,7 +83,7 @@ class Codebook:
         return tokens < GROUND_CODES
 
     def features(self) -> Float[np.ndarray, "codes 264"]:
-        """What tells the codes apart: 256 values of an RGBA patch, then colour and presence of a background."""
+        """How codes differ: an RGBA patch (256), then a background's colour and presence (8)."""
         ink = np.array(list(COLOURS.values()), dtype=np.float32)[:, None] / 255.0
         plain = np.concatenate(
             [np.broadcast_to(ink, (len(ink), 64, 3)), np.ones((len(ink), 64, 1))], 2
@@ -97,7 +101,10 @@ class Codebook:
         return rows
 
     def embedding(self) -> Float[np.ndarray, "codes 64"]:
-        """Vectors of upstream's `quantize` table: features in PCA coordinates, spectrum flattened by a root."""
+        """Vectors of upstream's `quantize` table.
+
+        The features in PCA coordinates, their spectrum flattened by a root.
+        """
         features = self.features()
         left, spread, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
         vectors = left[:, :EMBED_DIM] * np.sqrt(spread[:EMBED_DIM])

@@ -1,13 +1,15 @@
 """Step `export`: write checkpoints/nano in the file layout of the published checkpoints.
 
-DalleBart's layers are stacked as upstream's scanned files hold them; all weights are float16. The folder is
-built beside the old one and put in its place at the end, so that a reader sees a whole checkpoint or none.
+DalleBart's layers are stacked as upstream's scanned files hold them; all weights are float16. The
+folder is built beside the old one and put in its place at the end, so that a reader sees a whole
+checkpoint or none.
 """
 
 import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -16,7 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from sidecar.checkpoint.names import LAYER_CLASS, replace_prefix, upstream_names
 from sidecar.model.config import PUBLISHED, Side
-from training.fit.optimizer import Params
+from training.fit.params import Params
 from training.fit.run import Run
 from training.language.tokenizer import tokenizer_folder
 from training.paths import CHECKPOINT, NOTICE, work_file, write_json
@@ -31,13 +33,13 @@ from training.steps.vqgan_encoder import STATE as ENCODER_STATE
 LeafPath = tuple[str, ...]
 
 SAMPLING = {"condScale": 1.25, "temperature": 0.5, "topK": 50, "topP": 1.0}
-"""This checkpoint's sampling defaults; `training.evaluation.evaluate --sweep` is how they were chosen."""
+"""This checkpoint's sampling defaults, chosen with `training.evaluation.evaluate --sweep`."""
 
 
 def to_upstream_scan(params: Params) -> Params:
     """Our tree (a subtree per layer, our names) as upstream's scanned tree.
 
-    The inverse of what `sidecar.model.params` does when it reads a file.
+    The inverse of what `sidecar.checkpoint.weights` does when it reads a file.
     """
     sides: tuple[Side, ...] = ("encoder", "decoder")
     names = {
@@ -46,7 +48,7 @@ def to_upstream_scan(params: Params) -> Params:
     }
     stacks: dict[LeafPath, dict[int, np.ndarray]] = {}
     renamed: dict[LeafPath, np.ndarray] = {}
-    for path, value in flatten_dict(params).items():
+    for path, value in cast(dict[LeafPath, np.ndarray], flatten_dict(params)).items():
         match path:
             case ("encoder" | "decoder" as side, layer, *rest) if layer.startswith("layers_"):
                 inner = replace_prefix(tuple(rest), names[side])
@@ -88,10 +90,10 @@ def export(folder: Path) -> None:
     _replace(folder, building)
 
 
-def _record(name: str) -> dict[str, object]:
-    """What a step measured; nothing before it has."""
+def _record(name: str) -> Any:
+    """What a step measured, or None before it has."""
     path = work_file(name)
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
 def _replace(folder: Path, building: Path) -> None:

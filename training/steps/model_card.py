@@ -1,9 +1,10 @@
 """The README.md of checkpoints/nano, filled in from what the training steps recorded."""
 
 from collections.abc import Mapping
+from typing import TypedDict
 
 from training.fit.curve import Curve
-from training.fit.optimizer import count_parameters
+from training.fit.params import count_parameters
 from training.fit.run import Run
 from training.steps.codebook import FIRST_ICON, GROUND_CODES, ICON_CODES
 from training.steps.transformer import (
@@ -23,6 +24,22 @@ from training.world.scenes import COLOUR_NAMES, held_out_pairs
 from training.world.shapes import SHAPES
 
 LOSS_ROW_STEPS = 2000
+
+
+class Evaluation(TypedDict):
+    """What `evaluate` measured with some settings: shares by aspect, by the name of the row."""
+
+    count: int
+    settings: str
+    table: dict[str, dict[str, float]]
+
+
+class Reconstruction(TypedDict):
+    """What `reconstruct` measured: decibels by whose tokens, by the kind of pictures."""
+
+    count: int
+    decibel: dict[str, dict[str, float]]
+
 
 _CARD = """\
 # Nano
@@ -118,10 +135,10 @@ def model_card(
     transformer: Run,
     vqgan: Run,
     encoder: Run,
-    evaluation: Mapping[str, object],
-    reconstruction: Mapping[str, object],
+    evaluation: Evaluation | None,
+    reconstruction: Reconstruction | None,
 ) -> str:
-    """The card; without an evaluation or a reconstruction it has no section about one."""
+    """The card; it has no section about what was not measured."""
     return _CARD.format(
         concepts=len(learnt_concepts()),
         shapes_count=len(SHAPES),
@@ -169,7 +186,7 @@ def _losses(curve: Curve) -> str:
     )
 
 
-def _evaluation(record: Mapping[str, object]) -> str:
+def _evaluation(record: Evaluation) -> str:
     table = record["table"]
     rows = [_row(name, shares) for name, shares in table.items() if name != "shapes"]
     shapes = ", ".join(f"{aspect} {share:.0%}" for aspect, share in table["shapes"].items())
@@ -178,7 +195,7 @@ def _evaluation(record: Mapping[str, object]) -> str:
     )
 
 
-def _reconstruction(record: Mapping[str, object]) -> str:
+def _reconstruction(record: Reconstruction) -> str:
     rows = [
         f"| {name} | {values['encoder']:.1f} | {values['codebook']:.1f} |"
         for name, values in record["decibel"].items()

@@ -1,8 +1,7 @@
 """Step `transformer`: train DalleBart to write the image tokens of a sentence.
 
-Every batch is new: sentences and scenes are drawn as they are needed, so there is no data set to run out of. One
-caption in ten is empty (the tokenizer on "", the input of the unconditional pass), so that guidance works. Run
-again to go on where it stopped.
+Every batch is new: sentences and scenes are drawn as they are needed, so there is no data set to
+run out of. Run again to go on where it stopped.
 """
 
 from functools import partial
@@ -19,7 +18,8 @@ from sidecar.model.config import ModelConfig
 from sidecar.model.dallebart import DalleBart
 from training.fit.fast_math import cross_entropy, fast_math
 from training.fit.loop import Schedule, Update, step_parser, train_on
-from training.fit.optimizer import Params, apply_scaled, build_optimizer, count_parameters
+from training.fit.optimizer import apply_scaled, build_optimizer
+from training.fit.params import Params, count_parameters, fresh_params, output
 from training.fit.run import Run
 from training.language.captions import ExampleSource
 from training.language.tokenizer import as_normalized, tokenizer_folder
@@ -145,8 +145,9 @@ class BatchSource:
     ) -> tuple[Bool[np.ndarray, "B"], Int[np.ndarray, "B L"]]:
         """Which examples are disturbed, and the tokens that the decoder reads.
 
-        What a model draws itself has faults that the tokens of true pictures never have. So that it does not go on
-        with them, some examples have any share of their tokens hidden (by the start token) or taken from another one.
+        What a model draws itself has faults that the tokens of true pictures never have. So that it
+        does not go on with them, some examples have any share of their tokens hidden (by the start
+        token) or taken from another one.
         """
         count, codes = len(targets), self._codebook.size
         disturbed = self._random.random(count) < DISTURBED_SHARE
@@ -157,7 +158,7 @@ class BatchSource:
 
 
 def open_places(is_ground: Bool[np.ndarray, "B L"]) -> Bool[np.ndarray, "B L"]:
-    """Places whose neighbours to the left and above show background only: where a thing may begin."""
+    """Places with only background to the left and above: where a thing may begin."""
     grid = is_ground.reshape(-1, GRID, GRID)
     padded = np.pad(grid, ((0, 0), (1, 0), (1, 1)), constant_values=True)
     above = padded[:, :-1, :-2] & padded[:, :-1, 1:-1] & padded[:, :-1, 2:]
@@ -165,8 +166,12 @@ def open_places(is_ground: Bool[np.ndarray, "B L"]) -> Bool[np.ndarray, "B L"]:
 
 
 class Losses(NamedTuple):
-    """Nats a token. `trained` is over all tokens; the others are over undisturbed examples only: over all their
-    tokens, over those that are not plain, and over the first such token, which only the sentence can tell."""
+    """Nats a token.
+
+    `trained` is over all tokens; the others are over undisturbed examples only: over all their
+    tokens, over those that are not plain, and over the first such token, which only the sentence
+    can say.
+    """
 
     trained: Float[Array, ""]
     all: Float[Array, ""]
@@ -177,15 +182,15 @@ class Losses(NamedTuple):
 def token_losses(logits: Float[Array, "B L V"], batch: Batch) -> Losses:
     """Cross entropy of the targets, averaged in four ways.
 
-    What begins at an open place, only the sentence can tell, and few places of a picture are such beginnings: open
-    places count more. A weight must not depend on the target, only on what the decoder has seen: counting outlines
-    more, say, makes a model draw them too often.
+    What begins at an open place, only the sentence can say, and few places of a picture are such
+    beginnings: open places count more. A weight must not depend on the target, only on what the
+    decoder has seen: counting outlines more, say, makes a model draw them too often.
     """
     targets = jnp.asarray(batch.targets)
     flat = cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
     loss = flat.reshape(targets.shape)
 
-    def mean_over(mask: Bool[Array, "B L"]) -> Float[Array, ""]:
+    def mean_over(mask: Bool[np.ndarray, "B L"]) -> Float[Array, ""]:
         return (loss * mask).sum() / jnp.maximum(mask.sum(), 1)
 
     return Losses(
@@ -203,7 +208,7 @@ def make_step(module: DalleBart, optimizer: optax.GradientTransformation) -> Upd
     def step(params: Params, state: optax.OptState, batch: Batch, scale: jax.Array):
         def loss(params: Params) -> tuple[jax.Array, Losses]:
             with fast_math():
-                logits = module.apply({"params": params}, *batch[:3])
+                logits = output(module, params, *batch[:3])
             losses = token_losses(logits, batch)
             return losses.trained, losses
 
@@ -215,12 +220,12 @@ def make_step(module: DalleBart, optimizer: optax.GradientTransformation) -> Upd
 
 
 def initial_params(module: DalleBart, codebook: Codebook, example: Batch) -> Params:
-    """Fresh parameters, the image tokens' rows and columns starting out by what the tokens look like.
+    """Fresh parameters; the rows and columns of image tokens begin with what the tokens look like.
 
-    Codes that look alike start close together, so that what is learnt about one serves the others long before each
-    was seen often.
+    Codes that look alike start close together, so that what is learnt about one serves the others
+    long before each was seen often.
     """
-    params: Params = jax.jit(module.init)(jax.random.key(SEED), *example[:3])["params"]
+    params = fresh_params(module, SEED, *example[:3])
     random = np.random.default_rng(SEED)
     width = module.config.d_model
 
@@ -248,7 +253,7 @@ def load_tokenizer() -> Tokenizer:
 def train(
     steps: int, batch_size: int, muon_rate: float, adam_rate: float, from_checkpoint: bool = False
 ) -> None:
-    """Train up to `steps`; a run that has no state yet begins anew, or where the checkpoint is."""
+    """Train up to `steps`; a run without a state begins with fresh weights, or the checkpoint's."""
     codebook, tokenizer = Codebook.load(), load_tokenizer()
     config = ModelConfig.from_json(transformer_json(tokenizer.get_vocab_size(), codebook.size))
     module = DalleBart(config)

@@ -1,8 +1,8 @@
-"""Step `vqgan`: train upstream's decoder to draw the picture from the fixed tokens.
+"""Step `vqgan_decoder`: train upstream's decoder to draw the picture from the fixed tokens.
 
 The tokens are given (step `codebook`), so this is plain regression: L1 on the pixels and on their
-differences (edges). Most steps see windows of 8x8 tokens, four times cheaper; the last ones whole pictures.
-Run again to go on where it stopped.
+differences (edges). Most steps see windows of 8x8 tokens, four times cheaper; the last ones whole
+pictures. Run again to go on where it stopped.
 """
 
 from functools import partial
@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int, UInt8
 from sidecar.model.config import VQGANConfig
 from sidecar.model.vqgan_decoder import VQGANDecoder
 from training.fit.loop import Schedule, Update, step_parser, train_on
-from training.fit.optimizer import Params, apply_scaled, build_optimizer
+from training.fit.optimizer import apply_scaled, build_optimizer
+from training.fit.params import Params, fresh_params, output
 from training.fit.run import Run
 from training.language.captions import ExampleSource
 from training.paths import work_file
@@ -37,8 +38,9 @@ Pixels = UInt8[np.ndarray, "batch side side 3"]
 def vqgan_json(codes: int) -> dict[str, object]:
     """The `config.json` of the VQGAN folder, upstream's keys.
 
-    64 channels at full size and not 32: the 32 groups of upstream's norm then hold two channels each, which can
-    carry a colour as their difference; with one channel a group the norm removes what a plain picture is.
+    64 channels at full size and not 32: the 32 groups of upstream's norm then hold two channels
+    each, which can carry a colour as their difference; with one channel a group the norm removes
+    what a plain picture is.
     """
     return {
         "architectures": ["del"],
@@ -104,8 +106,8 @@ def picture_loss(
 
 
 def initial_params(module: VQGANDecoder, codebook: Codebook) -> Params:
-    """Fresh parameters: the codebook's vectors in place, residual branches starting almost silent."""
-    params: Params = module.init(jax.random.key(SEED), jnp.zeros((1, 4), jnp.int32))["params"]
+    """Fresh parameters: the codebook's vectors in place, residual branches almost silent."""
+    params = fresh_params(module, SEED, jnp.zeros((1, 4), jnp.int32))
     params = {**params, "quantize": {"embedding": {"embedding": jnp.asarray(codebook.embedding())}}}
 
     def soften(path: tuple[jax.tree_util.KeyEntry, ...], value: jax.Array) -> jax.Array:
@@ -122,12 +124,12 @@ def make_step(
     """One compiled update; the codebook itself is never changed."""
 
     @partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, batch, scale):
+    def step(params: Params, state: optax.OptState, batch: tuple[Tokens, Pixels], scale: jax.Array):
         tokens, pixels = batch
 
-        def loss(trained):
-            drawn = module.apply({"params": {**trained, "quantize": params["quantize"]}}, tokens)
-            return picture_loss(drawn, pixels.astype(jnp.float32) / 255.0)
+        def loss(trained: Params):
+            drawn = output(module, {**trained, "quantize": params["quantize"]}, tokens)
+            return picture_loss(drawn, jnp.asarray(pixels, jnp.float32) / 255.0)
 
         trained = {name: value for name, value in params.items() if name != "quantize"}
         (value, squared), gradients = jax.value_and_grad(loss, has_aux=True)(trained)

@@ -1,8 +1,8 @@
-"""Step `encoder`: fit the VQGAN's encoder to the tokens that the codebook gives a picture.
+"""Step `vqgan_encoder`: fit the VQGAN's encoder to the tokens that the codebook gives a picture.
 
-Serving prompts does not need it; with it the folder is a whole VQGAN, and pictures can become tokens. The codes are
-fixed, so this is classification: of a place's distances to all codes, the one to its own should be the smallest.
-Run again to go on where it stopped.
+Serving prompts does not need it; with it the folder is a whole VQGAN, and pictures can become
+tokens. The codes are fixed, so this is classification: of a place's distances to all codes, the one
+to its own should be the smallest. Run again to go on where it stopped.
 """
 
 from functools import partial
@@ -15,7 +15,8 @@ from sidecar.model.config import VQGANConfig
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
 from training.fit.fast_math import cross_entropy
 from training.fit.loop import Schedule, Update, step_parser, train_on
-from training.fit.optimizer import Params, apply_scaled, build_optimizer
+from training.fit.optimizer import apply_scaled, build_optimizer
+from training.fit.params import Params, fresh_params, output
 from training.fit.run import Run
 from training.paths import work_file
 from training.steps.codebook import Codebook
@@ -39,7 +40,7 @@ def make_step(
         targets = jnp.asarray(tokens).reshape(-1)
 
         def loss(params: Params) -> tuple[jax.Array, jax.Array]:
-            latent = module.apply({"params": params}, from_pixels(pixels), method="latent")
+            latent = output(module, params, from_pixels(jnp.asarray(pixels)), method="latent")
             rows = latent.reshape(-1, latent.shape[-1])
             closeness = 2 * rows @ entries.T - (entries**2).sum(-1)[None]
             agreement = (closeness.argmax(-1) == targets).mean()
@@ -57,9 +58,8 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
     codebook = Codebook.load()
     module = VQGANEncoder(VQGANConfig.from_json(vqgan_json(codebook.size)))
     path = work_file(STATE)
-    picture = jnp.zeros((1, 64, 64, 3))
-    params: Params = module.init(jax.random.key(SEED), picture)["params"]
-    params = {name: value for name, value in params.items() if name != "quantize"}
+    params = fresh_params(module, SEED, jnp.zeros((1, 64, 64, 3)))
+    del params["quantize"]
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
     run = Run.resume(path, params, optimizer.init(params), ("loss", "agreement"))
     update = make_step(module, optimizer, jnp.asarray(codebook.embedding()))

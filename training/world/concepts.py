@@ -25,7 +25,7 @@ def load_concepts() -> tuple[Concept, ...]:
 
 @cache
 def learnt_concepts() -> tuple[Concept, ...]:
-    """Those that the sentences of training tell of."""
+    """Those that the sentences of training name."""
     return tuple(concept for concept in load_concepts() if concept.is_learnt)
 
 

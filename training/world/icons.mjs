@@ -1,13 +1,14 @@
-// Step `data`: rasterise the icons of concepts.txt, one file for each size, as raw RGBA in the order of the list.
+// Step `icons`: rasterise the icons of concepts.txt, a file for each size, raw RGBA in list order.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import sharp from "sharp";
 
+/** In pixels: `ICON_CELLS` of sprites.py, which refuses other files, times 8. */
 const SIDES = [112, 64, 48];
 const CLEAR = { r: 0, g: 0, b: 0, alpha: 0 };
 
 /**
- * What is read of an Iconify set: SVG bodies by name, and the view box that holds where an icon names none.
+ * What is read of an Iconify set: SVG bodies by name, and the view box of icons that name none.
  *
  * @typedef {{ body: string, left?: number, top?: number, width?: number, height?: number }} Icon
  * @typedef {{ width: number, height: number, icons: Partial<Record<string, Icon>> }} IconSet

@@ -29,7 +29,7 @@ COLOURS: dict[str, Rgb] = {
 COLOUR_NAMES = tuple(COLOURS)
 
 SHADES = (0.0, 0.14, -0.14)
-"""Shades of a background: how far its colour is moved towards white (or, below 0, towards black)."""
+"""Shades of a background: how far its colour is moved towards white (below 0: towards black)."""
 
 _WHITE_SHARE = 0.4
 """White takes this much of a shade: more of it would be called gray."""
@@ -56,7 +56,10 @@ PLACED_CELLS = {"small": 4, "medium": 6, "big": 8}
 
 @dataclass(frozen=True)
 class Thing:
-    """A shape of a colour, or an icon (`colour` is None); `x`, `y` is its upper left corner, in tokens."""
+    """A shape of a colour, or an icon (`colour` is None).
+
+    `x`, `y` is its upper left corner and `cells` its side, in tokens.
+    """
 
     name: str
     colour: str | None
@@ -100,7 +103,7 @@ def held_out_pairs() -> list[tuple[str, str]]:
 
 
 def default_background(colours: list[str]) -> str:
-    """The background of a sentence about shapes that names none: white, or where taken black, then gray."""
+    """The background of a sentence about shapes that names none; hides none of the colours."""
     return next(name for name in ("white", "black", "gray") if name not in colours)
 
 
@@ -128,7 +131,7 @@ def draw(scene: Scene) -> UInt8[np.ndarray, "128 128 3"]:
 
 
 def check(scene: Scene) -> None:
-    """Raise ValueError when a thing leaves the picture, hides in its background or meets another."""
+    """Raise ValueError when a thing leaves the picture, meets another or has no contrast."""
     taken: Bool[np.ndarray, "16 16"] = np.zeros((GRID, GRID), dtype=bool)
     for thing in scene.things:
         if thing.colour == scene.background:
@@ -143,7 +146,7 @@ def check(scene: Scene) -> None:
 def scenes_of(
     background: str, shape: str, colour: str, where: str | None = None, size: str | None = None
 ) -> list[Scene]:
-    """Every scene that a sentence about a shape allows: what it leaves open, place or size, may be any."""
+    """Every scene that a sentence about a shape allows: any place or size that it leaves open."""
     scenes = []
     for anchor in [where] if where else ANCHORS:
         cells = CENTER_CELLS if anchor == "center" else PLACED_CELLS

@@ -23,8 +23,8 @@ def _icons(cells: int) -> Float[np.ndarray, "icons side side 4"]:
     found = path.stat().st_size if path.exists() else 0
     if found != math.prod(shape):
         raise ValueError(
-            f"{path} has {found} bytes; the icons of concepts.txt at {side} x {side} pixels have"
-            f" {math.prod(shape)}: run node training/world/icons.mjs (its SIDES are ICON_CELLS in pixels)"
+            f"{path} has {found} bytes and not the {math.prod(shape)} of {shape[0]} icons with"
+            f" {side} x {side} pixels: run node training/world/icons.mjs (its SIDES need {side})"
         )
     raw = np.fromfile(path, dtype=np.uint8)
     icons = raw.reshape(shape).astype(np.float32) / 255.0
