@@ -83,6 +83,11 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
     write_json(folder / "tokenizer_config.json", settings)
 
 
+def load_tokenizer() -> Tokenizer:
+    """What this step wrote."""
+    return Tokenizer.from_file(str(tokenizer_folder() / "tokenizer.json"))
+
+
 def as_normalized(caption: str) -> str:
     """What upstream's normaliser makes of these plain lower-case sentences: one leading space."""
     return f" {caption}"

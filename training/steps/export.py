@@ -20,12 +20,12 @@ from sidecar.checkpoint.names import LAYER_CLASS, replace_prefix, upstream_names
 from sidecar.model.config import PUBLISHED, Side
 from training.fit.params import Params
 from training.fit.run import Run
-from training.language.tokenizer import tokenizer_folder
+from training.language.tokenizer import load_tokenizer, tokenizer_folder
 from training.paths import CHECKPOINT, NOTICE, work_file, write_json
 from training.steps.codebook import Codebook
 from training.steps.model_card import model_card
 from training.steps.transformer import STATE as TRANSFORMER_STATE
-from training.steps.transformer import load_tokenizer, transformer_json
+from training.steps.transformer import transformer_json
 from training.steps.vqgan_decoder import STATE as VQGAN_STATE
 from training.steps.vqgan_decoder import vqgan_json
 from training.steps.vqgan_encoder import STATE as ENCODER_STATE

@@ -6,14 +6,9 @@ from typing import TypedDict
 from training.fit.curve import Curve
 from training.fit.params import count_parameters
 from training.fit.run import Run
+from training.steps.batches import DISTURBED_SHARE, EMPTY_SHARE, OPEN_WEIGHT, TEXT_LENGTH
 from training.steps.codebook import FIRST_ICON, GROUND_CODES, ICON_CODES
-from training.steps.transformer import (
-    BATCH,
-    DISTURBED_SHARE,
-    EMPTY_SHARE,
-    OPEN_WEIGHT,
-    TEXT_LENGTH,
-)
+from training.steps.transformer import BATCH
 from training.steps.transformer import SEED as TRANSFORMER_SEED
 from training.steps.vqgan_decoder import BATCH as VQGAN_BATCH
 from training.steps.vqgan_decoder import SEED as VQGAN_SEED
