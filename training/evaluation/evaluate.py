@@ -64,7 +64,7 @@ def table_line(name: str, values: Mapping[str, float]) -> str:
     return f"{name:32s}" + "  ".join(f"{part} {share:4.0%}" for part, share in values.items())
 
 
-def true_picture(question: Question) -> Pixels:
+def true_image(question: Question) -> Pixels:
     """The source picture that a question asks for."""
     cells = cells_of(question)
     centers = question.layouts[0] if question.layouts else (ANCHORS["center"],)
@@ -73,18 +73,18 @@ def true_picture(question: Question) -> Pixels:
     return draw(Scene(question.background or "white", things))
 
 
-def examine_all(judge: Judge, questions: list[Question], pictures: list[Pixels]) -> list[Verdict]:
+def examine_all(judge: Judge, questions: list[Question], images: list[Pixels]) -> list[Verdict]:
     """One verdict a question."""
-    return [examine(judge, q, picture) for q, picture in zip(questions, pictures, strict=True)]
+    return [examine(judge, q, image) for q, image in zip(questions, images, strict=True)]
 
 
 def examine_shapes(painter: Painter, settings: SamplingSettings, rounds: int) -> Shares:
     """Shares over the test sentences: all have a pair of shape and colour never trained on."""
     sentences = json.loads(SENTENCES.read_text("utf-8"))["sentences"] * rounds
-    pictures = painter.paint([sentence["text"] for sentence in sentences], settings, SEED)
+    images = painter.paint([sentence["text"] for sentence in sentences], settings, SEED)
     verdicts = [
-        judge_best(picture, read_sentence(sentence), COLOURS)
-        for sentence, picture in zip(sentences, pictures, strict=True)
+        judge_best(image, read_sentence(sentence), COLOURS)
+        for sentence, image in zip(sentences, images, strict=True)
     ]
     aspects = ("background", "colours", "positions", "follows", "shapes")
     return {a: float(np.mean([getattr(verdict, a) for verdict in verdicts])) for a in aspects}
@@ -97,14 +97,14 @@ def evaluate(
     judge, table = Judge(), {}
     for name, questions in question_sets(count).items():
         if painter is None or settings is None:
-            pictures = [true_picture(question) for question in questions]
+            images = [true_image(question) for question in questions]
         else:
-            pictures = painter.paint([question.text for question in questions], settings, SEED)
-        verdicts = examine_all(judge, questions, pictures)
+            images = painter.paint([question.text for question in questions], settings, SEED)
+        verdicts = examine_all(judge, questions, images)
         table[name] = shares(verdicts)
         print(table_line(name, table[name]), flush=True)
         right = [verdict.all for verdict in verdicts]
-        sheet = contact_sheet([question.text for question in questions], pictures, right)
+        sheet = contact_sheet([question.text for question in questions], images, right)
         sheet.save(work_file(f"{name.replace(' ', '-')}.png"))
     if painter is not None and settings is not None:
         table["shapes"] = examine_shapes(painter, settings, 3)

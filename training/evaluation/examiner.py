@@ -42,39 +42,38 @@ def nearest_colour(rgb: UInt8[np.ndarray, "3"]) -> str:
     return COLOUR_NAMES[int(((palette - rgb) ** 2).sum(axis=1).argmin())]
 
 
-def examine(judge: Judge, question: Question, picture: Pixels) -> Verdict:
+def examine(judge: Judge, question: Question, image: Pixels) -> Verdict:
     """Judge one picture.
 
     With several things, `object` wants each in some place, `relation` wants each in its own place
     and nothing outside the places; a count is a relation whose things are all the same.
     """
-    ground = ground_rgb(picture)
+    ground = ground_rgb(image)
     colour = nearest_colour(ground)
     colour_right = None if question.background is None else colour == question.background
     cells = cells_of(question)
     if not question.layouts:
-        crop, (icon,) = cut_thing(picture, ground), question.icons
+        crop, (icon,) = cut_thing(image, ground), question.icons
         named, near = judge.name(crop) == icon, judge.nearest(crop, cells, colour) == icon
         return Verdict(named, near, colour_right, None)
     best = Verdict(False, False, colour_right, False)
     for centers in question.layouts:
-        crops = [cut_thing(around(picture, center, cells), ground) for center in centers]
+        crops = [cut_thing(around(image, center, cells), ground) for center in centers]
         names = [judge.name(crop) for crop in crops]
         nears = [judge.nearest(crop, cells, colour) for crop in crops]
         found = Verdict(
             sorted(names) == sorted(question.icons),
             sorted(nears) == sorted(question.icons),
             colour_right,
-            tuple(names) == question.icons
-            and _stray(picture, ground, centers, cells) <= _MOST_STRAY,
+            tuple(names) == question.icons and _stray(image, ground, centers, cells) <= _MOST_STRAY,
         )
         best = max(best, found, key=lambda verdict: (verdict.relation, verdict.object))
     return best
 
 
-def _stray(picture: Pixels, ground: UInt8[np.ndarray, "3"], centers: Centers, cells: int) -> float:
+def _stray(image: Pixels, ground: UInt8[np.ndarray, "3"], centers: Centers, cells: int) -> float:
     """Share of the picture that shows something outside of the asked places."""
-    mask = foreground(picture, ground)
+    mask = foreground(image, ground)
     for center in centers:
         around(mask, center, cells)[...] = False
     return float(mask.mean())

@@ -65,8 +65,8 @@ class SourceCrops:
 
 def source_crop(label: int, cells: int, colour: str, shade: int) -> Crop:
     """A source picture as the judge would see it."""
-    picture = draw(alone(load_concepts()[label].icon, cells, colour, shade))
-    return cut_thing(picture, np.array(background_rgb(colour, shade), dtype=np.uint8))
+    image = draw(alone(load_concepts()[label].icon, cells, colour, shade))
+    return cut_thing(image, np.array(background_rgb(colour, shade), dtype=np.uint8))
 
 
 class Judge:

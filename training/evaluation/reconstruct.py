@@ -57,12 +57,12 @@ class Reconstructor:
         decoder_params = load_weights(found, jnp.dtype("float32")).vqgan_params
         encoder_params, _ = load_vqgan_encoder(found.vqgan_folder, config)
         encoder, decoder = VQGANEncoder(config), VQGANDecoder(config)
-        self._encode = jax.jit(lambda picture: output(encoder, encoder_params, picture))
+        self._encode = jax.jit(lambda image: output(encoder, encoder_params, image))
         self._decode = jax.jit(lambda tokens: to_pixels(output(decoder, decoder_params, tokens)))
 
-    def from_pictures(self, pictures: Pixels) -> Pixels:
+    def from_images(self, images: Pixels) -> Pixels:
         """Each picture through the encoder and the decoder."""
-        tokens = [self._encode(from_pixels(jnp.asarray(picture[None]))) for picture in pictures]
+        tokens = [self._encode(from_pixels(jnp.asarray(image[None]))) for image in images]
         return np.concatenate([self._decode(each) for each in tokens])
 
     def from_tokens(self, tokens: list[Int[np.ndarray, "tokens"]]) -> Pixels:
@@ -84,7 +84,7 @@ def main() -> None:
         ("compositions", composed_scenes(options.count)),
     ):
         originals = np.stack([draw(scene) for scene in scenes])
-        again = vqgan.from_pictures(originals)
+        again = vqgan.from_images(originals)
         fixed = vqgan.from_tokens([codebook.tokens(scene) for scene in scenes])
         found[name] = {"encoder": psnr(originals, again), "codebook": psnr(originals, fixed)}
         print(f"{options.count} {name}, dB by the tokens of: {found[name]}", flush=True)

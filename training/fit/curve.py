@@ -40,8 +40,8 @@ _INKS = ((220, 35, 40), (35, 85, 215), (40, 165, 70), (120, 70, 30))
 
 def _plot(rows: list[tuple[float, ...]], columns: tuple[str, ...]) -> Image.Image:
     """Each column over the steps, every column scaled to its own largest value."""
-    picture = Image.new("RGB", (640, 320), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (640, 320), "white")
+    pen = ImageDraw.Draw(image)
     last = max(rows[-1][0], 1)
     for index, name in enumerate(columns, start=1):
         top = max(max(row[index] for row in rows), 1e-9)
@@ -49,4 +49,4 @@ def _plot(rows: list[tuple[float, ...]], columns: tuple[str, ...]) -> Image.Imag
         ink = _INKS[(index - 1) % len(_INKS)]
         pen.line(points, fill=ink, width=2)
         pen.text((400, 14 * index), f"{name} (top {top:.3g}, last {rows[-1][index]:.3g})", fill=ink)
-    return picture
+    return image

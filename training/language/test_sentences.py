@@ -28,7 +28,7 @@ THING_STRIDE = 5
 THUMBNAIL_SIDE = 32
 
 
-def test_sentences() -> dict[str, list[Scene]]:
+def shape_sentences() -> dict[str, list[Scene]]:
     """Twenty sentences and the scenes that their pictures may show."""
     return {
         "a pink circle on a blue background": scenes_of("blue", "circle", "pink"),
@@ -105,7 +105,7 @@ def thumbnail(concept: Concept) -> Image.Image:
 
 def main() -> None:
     """Write nano-sentences.json, nano-things.png, and the licence of what that shows."""
-    scenes = test_sentences()
+    scenes = shape_sentences()
     for text, allowed in scenes.items():
         things = [thing for scene in allowed for thing in scene.things]
         if any(not thing.colour or not is_held_out(thing.name, thing.colour) for thing in things):

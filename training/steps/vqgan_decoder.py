@@ -63,7 +63,7 @@ def vqgan_json(codes: int) -> dict[str, object]:
     }
 
 
-class PictureSource:
+class ImageSource:
     """Batches of tokens and the pictures they should become."""
 
     def __init__(self, codebook: Codebook, seed: int) -> None:
@@ -75,11 +75,11 @@ class PictureSource:
         """`count` random windows of `window` x `window` tokens (GRID: whole pictures)."""
         tokens, pixels = [], []
         for _ in range(count):
-            grid, picture, corner = self._window(window)
+            grid, image, corner = self._window(window)
             row, column = corner
             tokens.append(grid[row : row + window, column : column + window].reshape(-1))
             top, left = row * PATCH, column * PATCH
-            pixels.append(picture[top : top + window * PATCH, left : left + window * PATCH])
+            pixels.append(image[top : top + window * PATCH, left : left + window * PATCH])
         return np.stack(tokens), np.stack(pixels)
 
     def _window(
@@ -95,7 +95,7 @@ class PictureSource:
                 return grid, draw(scene), (row, column)
 
 
-def picture_loss(
+def image_loss(
     drawn: Float[Array, "B H W 3"], target: Float[Array, "B H W 3"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """L1 of pixels and of neighbour differences; and the mean squared error for the PSNR."""
@@ -129,7 +129,7 @@ def make_step(
 
         def loss(trained: Params):
             drawn = output(module, {**trained, "quantize": params["quantize"]}, tokens)
-            return picture_loss(drawn, jnp.asarray(pixels, jnp.float32) / 255.0)
+            return image_loss(drawn, jnp.asarray(pixels, jnp.float32) / 255.0)
 
         trained = {name: value for name, value in params.items() if name != "quantize"}
         (value, squared), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
@@ -150,7 +150,7 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
     run = Run.resume(path, params, optimizer.init(trained), ("loss", "psnr"))
     update = make_step(module, optimizer)
-    source = PictureSource(codebook, SEED + run.step)
+    source = ImageSource(codebook, SEED + run.step)
 
     def next_batch() -> tuple[Tokens, Pixels]:
         return source.batch(batch, GRID if run.step >= whole_from else WINDOW)

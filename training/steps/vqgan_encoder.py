@@ -20,7 +20,7 @@ from training.fit.params import Params, fresh_params, output
 from training.fit.run import Run
 from training.paths import work_file
 from training.steps.codebook import Codebook
-from training.steps.vqgan_decoder import WINDOW, PictureSource, Pixels, Tokens, vqgan_json
+from training.steps.vqgan_decoder import WINDOW, ImageSource, Pixels, Tokens, vqgan_json
 from training.world.shapes import GRID
 
 SEED = 41
@@ -63,7 +63,7 @@ def train(steps: int, whole_from: int, batch: int, muon_rate: float, adam_rate: 
     optimizer = build_optimizer(muon_rate, adam_rate, max_norm=1.0)
     run = Run.resume(path, params, optimizer.init(params), ("loss", "agreement"))
     update = make_step(module, optimizer, jnp.asarray(codebook.embedding()))
-    source = PictureSource(codebook, SEED + run.step)
+    source = ImageSource(codebook, SEED + run.step)
 
     def next_batch() -> tuple[Tokens, Pixels]:
         return source.batch(batch, GRID if run.step >= whole_from else WINDOW)
