@@ -44,7 +44,7 @@ def _plot(rows: list[tuple[float, ...]], columns: tuple[str, ...]) -> Image.Imag
     pen = ImageDraw.Draw(image)
     last = max(rows[-1][0], 1)
     for index, name in enumerate(columns, start=1):
-        top = max(max(row[index] for row in rows), 1e-9)
+        top = max(1e-9, *(row[index] for row in rows))
         points = [(10 + 620 * row[0] / last, 310 - 290 * row[index] / top) for row in rows]
         ink = _INKS[(index - 1) % len(_INKS)]
         pen.line(points, fill=ink, width=2)
