@@ -1,0 +1,1 @@
+"""How parameters are fitted: optimiser, loop, saved runs; knows no pictures and no words."""

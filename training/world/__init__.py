@@ -1,0 +1,1 @@
+"""What can be drawn: icons, shapes, and the scenes made of them."""
