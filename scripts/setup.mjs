@@ -51,9 +51,7 @@ function needsRun(root, step) {
  * @throws {SetupError} when its command fails
  */
 async function runStep(root, step, isVerbose) {
-  for (const name of [step.name, ...step.undoes]) {
-    removeStamp(stampFile(root, name));
-  }
+  for (const name of [step.name, ...step.undoes]) removeStamp(stampFile(root, name));
   const started = performance.now();
   const command = step.prepare();
   say(`${step.title} ...`);
@@ -68,9 +66,7 @@ async function runStep(root, step, isVerbose) {
     const shown = isVerbose ? "" : `\n${tailOf(output)}`;
     throw new SetupError(`${step.title} failed with exit code ${code}.${shown}`);
   }
-  for (const { name, hash } of [step, ...step.completes]) {
-    writeStamp(stampFile(root, name), hash);
-  }
+  for (const { name, hash } of [step, ...step.completes]) writeStamp(stampFile(root, name), hash);
   say(`${step.title}: done in ${formatSeconds(performance.now() - started)}`);
 }
 
@@ -82,21 +78,15 @@ async function runStep(root, step, isVerbose) {
  */
 export async function setUp({ forTests, root = packageRoot, isVerbose = false }) {
   const nodeProblem = describeNodeProblem(process.versions.node);
-  if (nodeProblem !== null) {
-    throw new SetupError(nodeProblem);
-  }
-  if (listSteps({ root, forTests }, process.env).every((step) => !needsRun(root, step))) {
-    return;
-  }
+  if (nodeProblem !== null) throw new SetupError(nodeProblem);
+  if (listSteps({ root, forTests }, process.env).every((step) => !needsRun(root, step))) return;
   const release = await takeLock(join(root, ".setup", "lock"), (holder) => {
     say(`waiting for another set-up of this folder (process ${holder}) ...`);
   });
   try {
     // Listed anew: the one that held the lock may have done it all, and sources may have changed.
     for (const step of listSteps({ root, forTests }, process.env)) {
-      if (needsRun(root, step)) {
-        await runStep(root, step, isVerbose);
-      }
+      if (needsRun(root, step)) await runStep(root, step, isVerbose);
     }
   } finally {
     release();

@@ -18,9 +18,7 @@ export function hasNvidiaDriver() {
  * @throws {Error} when DALLE_SETUP_JAX is neither
  */
 export function chooseJaxBuild(wanted, hasDriver) {
-  if (wanted === undefined || wanted === "") {
-    return hasDriver ? "cuda" : "cpu";
-  }
+  if (wanted === undefined || wanted === "") return hasDriver ? "cuda" : "cpu";
   if (wanted !== "cpu" && wanted !== "cuda") {
     throw new Error(`DALLE_SETUP_JAX is "${wanted}"; it must be "cpu" or "cuda".`);
   }

@@ -32,9 +32,7 @@ function readHolder(file) {
   try {
     return Number(readFileSync(file, "utf8"));
   } catch (error) {
-    if (hasCode(error, "ENOENT")) {
-      return null;
-    }
+    if (hasCode(error, "ENOENT")) return null;
     throw error;
   }
 }
@@ -52,9 +50,7 @@ function makeLock(file) {
     linkSync(draft, file);
     return true;
   } catch (error) {
-    if (hasCode(error, "EEXIST")) {
-      return false;
-    }
+    if (hasCode(error, "EEXIST")) return false;
     throw error;
   } finally {
     rmSync(draft);

@@ -9,9 +9,7 @@ const NEEDED_MINOR = 19;
  */
 export function describeNodeProblem(version) {
   const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major > NEEDED_MAJOR || (major === NEEDED_MAJOR && minor >= NEEDED_MINOR)) {
-    return null;
-  }
+  if (major > NEEDED_MAJOR || (major === NEEDED_MAJOR && minor >= NEEDED_MINOR)) return null;
   return (
     `Node ${NEEDED_MAJOR}.${NEEDED_MINOR} or newer is needed, and this is Node ${version}. ` +
     "Install a newer one from https://nodejs.org or with your version manager (nvm install 20)."

@@ -71,8 +71,6 @@ export function findPython(wanted, probe = probePython) {
   const names = wanted === undefined || wanted === "" ? CANDIDATES : [wanted];
   const found = names.map(probe).filter((python) => python !== null);
   const usable = found.find((python) => isNewEnough(python) && python.hasVenv);
-  if (usable === undefined) {
-    throw new Error(describeProblem(found, names));
-  }
+  if (usable === undefined) throw new Error(describeProblem(found, names));
   return usable;
 }

@@ -73,15 +73,11 @@ function holdFatalSignals() {
       process.kill(process.pid, signal);
     });
   };
-  for (const signal of FATAL_SIGNALS) {
-    process.once(signal, onSignal);
-  }
+  for (const signal of FATAL_SIGNALS) process.once(signal, onSignal);
   return (child) => {
     target = child;
     return () => {
-      for (const signal of FATAL_SIGNALS) {
-        process.off(signal, onSignal);
-      }
+      for (const signal of FATAL_SIGNALS) process.off(signal, onSignal);
     };
   };
 }

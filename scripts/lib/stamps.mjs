@@ -22,16 +22,12 @@ import { dirname, join, relative } from "node:path";
  * @returns {string[]}
  */
 export function listFiles(path) {
-  if (!existsSync(path)) {
-    return [];
-  }
+  if (!existsSync(path)) return [];
   try {
     const names = readdirSync(path);
     return names.sort().flatMap((name) => listFiles(join(path, name)));
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") {
-      return [path];
-    }
+    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") return [path];
     throw error;
   }
 }
@@ -46,9 +42,7 @@ export function listFiles(path) {
  */
 export function hashInputs(root, paths, words) {
   const hash = createHash("sha256");
-  for (const word of words) {
-    hash.update(`word\0${word}\0`);
-  }
+  for (const word of words) hash.update(`word\0${word}\0`);
   for (const file of paths.flatMap((path) => listFiles(join(root, path)))) {
     const content = readFileSync(file);
     hash.update(`file\0${relative(root, file)}\0${String(content.length)}\0`).update(content);

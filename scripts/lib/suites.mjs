@@ -127,9 +127,7 @@ export async function runSuites(root) {
     const { code } = await run(suite.command, { cwd: root, isShown: true });
     const report = existsSync(suite.report) ? readFileSync(suite.report, "utf8") : null;
     const { counts, problem } = judgeRun(report === null ? null : suite.count(report), code);
-    if (problem !== null) {
-      process.stdout.write(`${suite.name} ${problem}\n`);
-    }
+    if (problem !== null) process.stdout.write(`${suite.name} ${problem}\n`);
     total.passed += counts.passed;
     total.failed += counts.failed;
     total.skipped += counts.skipped;
