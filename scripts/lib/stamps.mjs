@@ -11,6 +11,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -23,13 +24,9 @@ import { dirname, join, relative } from "node:path";
  */
 export function listFiles(path) {
   if (!existsSync(path)) return [];
-  try {
-    const names = readdirSync(path);
-    return names.sort().flatMap((name) => listFiles(join(path, name)));
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") return [path];
-    throw error;
-  }
+  if (!statSync(path).isDirectory()) return [path];
+  const names = readdirSync(path).sort();
+  return names.flatMap((name) => listFiles(join(path, name)));
 }
 
 /**

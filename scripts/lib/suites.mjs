@@ -21,6 +21,20 @@ import { run } from "./run.mjs";
  * @property {(report: string) => Counts} count
  */
 
+/**
+ * What npm run test:fast leaves out: a real model, the built server, faults that take their time. The one place that
+ * says what is slow; a pattern of vitest, a path of pytest.
+ */
+export const SLOW_TESTS = {
+  vitest: [
+    "test/system/**",
+    "test/soak/**",
+    "test/sidecar/fault-matrix.test.ts",
+    "test/sidecar/process/parent-death.test.ts",
+  ],
+  pytest: ["test/python/compatibility", "test/python/test_nano.py"],
+};
+
 const NOTHING = Object.freeze({ passed: 0, failed: 0, skipped: 0 });
 
 /**
@@ -60,38 +74,44 @@ export function countPytest(report) {
 
 /**
  * @param {string} root
+ * @param {"all" | "fast" | "ts" | "py"} part
+ * @param {readonly string[]} [args] more arguments for a part that is one suite
  * @returns {Suite[]}
  */
-export function listSuites(root) {
+export function listSuites(root, part, args = []) {
+  const isFast = part === "fast";
   const vitestReport = join(root, ".setup", "vitest.json");
   const pytestReport = join(root, ".setup", "pytest.xml");
-  return [
-    {
-      name: "vitest",
-      report: vitestReport,
-      command: [
-        process.execPath,
-        join(root, "node_modules", "vitest", "vitest.mjs"),
-        "run",
-        "--reporter=default",
-        "--reporter=json",
-        `--outputFile.json=${vitestReport}`,
-      ],
-      count: countVitest,
-    },
-    {
-      name: "pytest",
-      report: pytestReport,
-      command: [
-        join(root, ".venv", "bin", "python"),
-        "-m",
-        "pytest",
-        "--quiet",
-        `--junitxml=${pytestReport}`,
-      ],
-      count: countPytest,
-    },
-  ];
+  /** @type {Suite} */
+  const vitest = {
+    name: "vitest",
+    report: vitestReport,
+    command: [
+      process.execPath,
+      join(root, "node_modules", "vitest", "vitest.mjs"),
+      "run",
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${vitestReport}`,
+      ...(isFast ? SLOW_TESTS.vitest.map((pattern) => `--exclude=${pattern}`) : args),
+    ],
+    count: countVitest,
+  };
+  /** @type {Suite} */
+  const pytest = {
+    name: "pytest",
+    report: pytestReport,
+    command: [
+      join(root, ".venv", "bin", "python"),
+      "-m",
+      "pytest",
+      "--quiet",
+      `--junitxml=${pytestReport}`,
+      ...(isFast ? SLOW_TESTS.pytest.map((path) => `--ignore=${path}`) : args),
+    ],
+    count: countPytest,
+  };
+  return { all: [vitest, pytest], fast: [vitest, pytest], ts: [vitest], py: [pytest] }[part];
 }
 
 /**
@@ -114,15 +134,16 @@ export function judgeRun(counts, exitCode) {
 }
 
 /**
- * Runs all suites, one after the other, each in full view and each to its end.
+ * Runs suites, one after the other, each in full view and each to its end.
  *
  * @param {string} root
+ * @param {readonly Suite[]} suites
  * @returns {Promise<Counts>}
  */
-export async function runSuites(root) {
+export async function runSuites(root, suites) {
   mkdirSync(join(root, ".setup"), { recursive: true });
   const total = { ...NOTHING };
-  for (const suite of listSuites(root)) {
+  for (const suite of suites) {
     rmSync(suite.report, { force: true });
     const { code } = await run(suite.command, { cwd: root, isShown: true });
     const report = existsSync(suite.report) ? readFileSync(suite.report, "utf8") : null;

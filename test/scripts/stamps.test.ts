@@ -1,3 +1,4 @@
+/** The hashes and stamps by which the set-up knows what is done. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,52 @@
+/** How the two suites are selected, run and counted. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
 import { describe, expect, test } from "vitest";
 
-import { countPytest, countVitest, formatCounts, judgeRun } from "../../scripts/lib/suites.mjs";
+import {
+  countPytest,
+  countVitest,
+  formatCounts,
+  judgeRun,
+  listSuites,
+  SLOW_TESTS,
+} from "../../scripts/lib/suites.mjs";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+describe("a selection of the suites", () => {
+  test.each(["all", "fast"])(
+    "%s refuses arguments, and names the commands that take them",
+    (part) => {
+      const program = join(ROOT, "scripts", "test.mjs");
+      const { status, stderr } = spawnSync(process.execPath, [program, part, "test/log.test.ts"], {
+        encoding: "utf8",
+      });
+      expect(status).toBe(2);
+      expect(stderr).toMatch(/"test\/log\.test\.ts"[^]*test:ts -- [^]*test:py -- /);
+    },
+  );
+
+  test.each(["ts", "py"] as const)("%s is one suite, which gets the arguments", (part) => {
+    const suites = listSuites("/root", part, ["--one", "two"]);
+    expect(suites.map(({ command }) => command.slice(-2))).toEqual([["--one", "two"]]);
+  });
+
+  test("fast leaves out what is slow, in both suites", () => {
+    const commands = listSuites("/root", "fast").flatMap(({ command }) => command);
+    expect(commands).toContain("--exclude=test/system/**");
+    expect(commands).toContain("--ignore=test/python/compatibility");
+  });
+
+  test("fast leaves out nothing that is not there", () => {
+    const paths = Object.values(SLOW_TESTS).flat();
+    const missing = paths.filter((path) => !existsSync(join(ROOT, path.replace("/**", ""))));
+    expect(missing).toEqual([]);
+  });
+});
 
 describe("the counts of vitest", () => {
   test("are read from its report", () => {

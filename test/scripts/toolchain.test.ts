@@ -1,3 +1,4 @@
+/** Which Node, Python and build of JAX the set-up takes. */
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
