@@ -1,47 +1,104 @@
-import { readFile, readdir } from "node:fs/promises";
+/** Every folder has its line in docs/architecture.md, and every source file says at its top what it is for. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import ts from "typescript";
 import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const SOURCE_FOLDERS = ["src", "sidecar", "bench", "scripts", "training", "test"];
+/** Installed or made by programs. */
+const FOREIGN_FOLDERS = new Set(["node_modules", "work", "__pycache__"]);
 
-/** The paths of the file tree in docs/architecture.md; folders end with a slash. */
-async function readDocumentedTree(): Promise<string[]> {
-  const page = await readFile(path.join(ROOT, "docs", "architecture.md"), "utf8");
-  const tree = page.split("## File tree")[1]?.split("```")[1] ?? "";
-  const folders: string[] = [];
-  return tree.split("\n").flatMap((line) => {
-    const match = /^((?: {2})*)(\S+)/.exec(line);
-    if (match === null) return [];
-    const [, indent = "", name = ""] = match;
-    const depth = indent.length / 2;
-    folders.length = depth;
-    const whole = [...folders, name].join("");
-    if (name.endsWith("/")) folders[depth] = name;
-    return [whole];
+/** The source files below a folder, as paths from the root. */
+function listSources(folder: string): string[] {
+  return readdirSync(path.join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const name = path.posix.join(folder, entry.name);
+    if (entry.isDirectory()) return FOREIGN_FOLDERS.has(entry.name) ? [] : listSources(name);
+    return /\.(?:ts|mjs|py)$/.test(entry.name) ? [name] : [];
   });
 }
 
-async function listSources(folder: string): Promise<string[]> {
-  const entries = await readdir(path.join(ROOT, folder), { recursive: true });
-  return entries
-    .filter((entry) => /\.(ts|py|mjs)$/.test(entry))
-    .map((entry) => path.posix.join(folder, entry));
+const sources = SOURCE_FOLDERS.flatMap(listSources);
+
+/** The folders of the first column of the table "Folders", without the slash at their end. */
+function readDocumentedFolders(): string[] {
+  const page = readFileSync(path.join(ROOT, "docs", "architecture.md"), "utf8");
+  const rows = page
+    .split("\n## Folders\n")[1]
+    ?.split("\n")
+    .filter((line) => line.startsWith("| `"));
+  return (rows ?? []).flatMap((row) =>
+    [...(row.split(" | ")[0] ?? "").matchAll(/`([^`]+)\/`/g)].map(([, name = ""]) => name),
+  );
 }
 
-test("the file tree in docs/architecture.md names every source file and nothing else", async () => {
-  const documented = await readDocumentedTree();
-  const detailed = ["src", "sidecar", "bench"];
-  const sources = (await Promise.all(detailed.map(listSources))).flat().sort();
-  const isDetailed = (name: string) => detailed.includes(name.split("/")[0] ?? "");
-  const listed = documented.filter((name) => isDetailed(name) && !name.endsWith("/")).sort();
-  expect(listed).toEqual(sources);
+/** The comment that a file opens with, as plain text; empty when it opens with something else. */
+function readOpening(file: string): string {
+  const text = readFileSync(path.join(ROOT, file), "utf8");
+  return file.endsWith(".py") ? readPythonOpening(text) : readTypeScriptOpening(file, text);
+}
+
+function readPythonOpening(text: string): string {
+  return /^(?:#!.*\n)?"""([^]*?)"""/.exec(text)?.[1] ?? "";
+}
+
+/** The comment at the top, or else that of the first export; the types of its options may come before it. */
+function readTypeScriptOpening(file: string, text: string): string {
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest);
+  const exported = source.statements.filter(
+    (node) =>
+      ts.canHaveModifiers(node) &&
+      ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword),
+  );
+  const isType = (node: ts.Node) =>
+    ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node);
+  const first = exported.find((node) => !isType(node)) ?? exported[0];
+  const comment =
+    ts.getLeadingCommentRanges(text, ts.getShebang(text)?.length ?? 0)?.[0] ??
+    ts.getLeadingCommentRanges(text, first?.pos ?? text.length)?.at(-1);
+  const lines = text.slice(comment?.pos ?? 0, comment?.end ?? 0);
+  return lines.replaceAll(/^(?:\/\*\*?|\/\/| \*\/?)|\*\/$/gm, "");
+}
+
+/** Whether a text begins with a sentence of some words that ends, as a sentence or a heading of what follows. */
+function startsWithSentence(text: string): boolean {
+  const [paragraph = ""] = text.trim().split(/\n\s*\n/);
+  return (
+    /^[\w`"']/.test(paragraph) &&
+    paragraph.split(/\s+/).length >= 3 &&
+    /[.:](?:\s|$)/.test(paragraph)
+  );
+}
+
+/** A test that is named like a source file is about that file, and needs no sentence to say so. */
+function isNamedAfterItsSubject(file: string): boolean {
+  const subject = /^test\/(.+)\.test\.ts$/.exec(file)?.[1] ?? "";
+  return sources.includes(`src/${subject}.ts`) || sources.includes(`${subject}.mjs`);
+}
+
+test("every folder with source files has its line in docs/architecture.md", () => {
+  const folders = [...new Set(sources.map((file) => path.posix.dirname(file)))];
+  const documented = readDocumentedFolders();
+
+  expect(folders.filter((folder) => !documented.includes(folder))).toEqual([]);
 });
 
-test("every folder that the file tree names is there", async () => {
-  const folders = (await readDocumentedTree()).filter((name) => name.endsWith("/"));
-  expect(folders.length).toBeGreaterThan(10);
-  for (const folder of folders) {
-    expect(await readdir(path.join(ROOT, folder)), folder).not.toEqual([]);
-  }
+test("every line of docs/architecture.md names a folder that exists, once", () => {
+  const documented = readDocumentedFolders();
+
+  const isFolder = (name: string) =>
+    statSync(path.join(ROOT, name), { throwIfNoEntry: false })?.isDirectory() ?? false;
+  expect(documented.filter((name) => !isFolder(name))).toEqual([]);
+  expect(documented).toEqual([...new Set(documented)]);
+  expect(documented).toEqual(expect.arrayContaining(SOURCE_FOLDERS));
+});
+
+test("every source file opens with a sentence that says what it is for", () => {
+  const mute = sources
+    .filter((file) => statSync(path.join(ROOT, file)).size > 0)
+    .filter((file) => !isNamedAfterItsSubject(file))
+    .filter((file) => !startsWithSentence(readOpening(file)));
+
+  expect(mute).toEqual([]);
 });
