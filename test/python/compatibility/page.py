@@ -1,6 +1,6 @@
-"""Prints docs/compatibility.md:
+"""The program that prints docs/compatibility.md:
 
-PYTHONPATH=. .venv/bin/python test/python/compatibility_page.py > docs/compatibility.md
+PYTHONPATH=.:test/python .venv/bin/python -m compatibility.page > docs/compatibility.md
 """
 
 import os
@@ -32,7 +32,7 @@ BFLOAT16_NAMES = ("mega-fp16", "mega-scan", "mini-scan")
 PAGE = """# Compatibility
 
 Every checkpoint of `test/fixtures/upstream`, answered by this program and by upstream's own code (dalle-mini
-0.1.5, vqgan-jax). Printed by `PYTHONPATH=. .venv/bin/python test/python/compatibility_page.py` on a CPU;
+0.1.5, vqgan-jax). Printed by `PYTHONPATH=.:test/python .venv/bin/python -m compatibility.page` on a CPU;
 `test_compatibility.py` holds the numbers to their bounds, and this page to the program that prints it.
 
 ## Float32
@@ -46,7 +46,7 @@ for guidance 1 and 10. All prompts of the golden files. Logits have a standard d
 ## Where rounding decides
 
 Two of the checkpoints miss the bound of 0.0001 on logits that all others keep, and upstream would miss it too:
-their arithmetic in float64 lies as far from upstream's float32 as from ours. Their random weights amplify any
+their arithmetic in float64 is as far from upstream's float32 as from ours. Their random weights amplify any
 rounding. Moving each weight by at most half of float32's last place (2^-24 of itself) moves the float64 logits
 by more than the bound. Given the same encoder output, the decoders agree within it (table above), and so do
 all greedy tokens. Cosine attention multiplies scores by 20 before its softmax; swinv2's layers divide by the
@@ -60,7 +60,7 @@ teacher-forced positions with the same highest logit; the share of greedy tokens
 step that falls otherwise changes all that follow it. Bounds in the test: 0.15, 0.75, and 85 % of the positions.
 
 {bfloat16}
-## Once for all
+## Compared once
 
 | compared | upstream's answers | result |
 | --- | --- | --- |
