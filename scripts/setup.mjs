@@ -59,7 +59,7 @@ async function runStep(root, step, isVerbose) {
     cwd: root,
     isShown: isVerbose,
     onStillRunning: (elapsedMs) => {
-      say(`${step.title}: still at it after ${formatSeconds(elapsedMs)}`);
+      say(`${step.title}: still running after ${formatSeconds(elapsedMs)}`);
     },
   });
   if (code !== 0) {
@@ -84,7 +84,7 @@ export async function setUp({ forTests, root = packageRoot, isVerbose = false })
     say(`waiting for another set-up of this folder (process ${holder}) ...`);
   });
   try {
-    // Listed anew: the one that held the lock may have done it all, and sources may have changed.
+    // Listed again: the process that held the lock may have done it all, and sources may have changed.
     for (const step of listSteps({ root, forTests }, process.env)) {
       if (needsRun(root, step)) await runStep(root, step, isVerbose);
     }
@@ -94,7 +94,7 @@ export async function setUp({ forTests, root = packageRoot, isVerbose = false })
 }
 
 /**
- * Sets up for a command line tool: a failure is told on stderr and ends the process.
+ * Sets up for a command line tool: a failure is written to stderr and ends the process.
  *
  * @param {{ forTests: boolean, isVerbose?: boolean }} options
  */

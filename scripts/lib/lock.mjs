@@ -1,4 +1,4 @@
-/** One set-up at a time: a file that holds the number of the process that is at it. */
+/** One set-up at a time: a lock file with the pid of the process that runs it. */
 import { randomUUID } from "node:crypto";
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -41,7 +41,7 @@ function readHolder(file) {
  * Makes the lock with its content in one step: a lock that is still empty would look abandoned.
  *
  * @param {string} file
- * @returns {boolean} false when somebody else has it
+ * @returns {boolean} false when another process has it
  */
 function makeLock(file) {
   const draft = `${file}.${process.pid}-${randomUUID()}`;
@@ -61,12 +61,12 @@ function makeLock(file) {
  * Takes the lock, waiting while another living process holds it. A lock whose holder is gone is taken over.
  *
  * @param {string} file
- * @param {(holder: number) => void} onWait called once, when there is somebody to wait for
+ * @param {(holder: number) => void} onWait called once, when another process has the lock
  * @returns {Promise<() => void>} what gives the lock back
  */
 export async function takeLock(file, onWait) {
   mkdirSync(dirname(file), { recursive: true });
-  let told = false;
+  let hasReported = false;
   for (;;) {
     if (makeLock(file)) {
       return () => {
@@ -75,9 +75,9 @@ export async function takeLock(file, onWait) {
     }
     const holder = readHolder(file);
     if (holder !== null && holder > 0 && isAlive(holder)) {
-      if (!told) {
+      if (!hasReported) {
         onWait(holder);
-        told = true;
+        hasReported = true;
       }
       await wait(POLL_MS);
     } else if (holder !== null) {

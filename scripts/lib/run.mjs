@@ -1,7 +1,7 @@
 /** Runs child programs for the scripts: quietly with their output kept, or in full view. */
 import { spawn } from "node:child_process";
 
-const STILL_AT_IT_MS = 15_000;
+const STILL_RUNNING_MS = 15_000;
 const SHOWN_LINES = 80;
 const FATAL_SIGNALS = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
 
@@ -16,7 +16,7 @@ const FATAL_SIGNALS = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
  */
 
 /**
- * Runs a program to its end. When this process is told to stop, the child is stopped first.
+ * Runs a program to its end. When this process gets a signal to stop, the child is stopped first.
  *
  * @param {readonly [string, ...string[]]} command
  * @param {RunOptions} options
@@ -39,7 +39,10 @@ export function run([file, ...args], { cwd, isShown = false, env, onStillRunning
         output += text;
       });
     }
-    const timer = setInterval(() => onStillRunning?.(performance.now() - started), STILL_AT_IT_MS);
+    const timer = setInterval(
+      () => onStillRunning?.(performance.now() - started),
+      STILL_RUNNING_MS,
+    );
     /** @param {number} code */
     const finish = (code) => {
       clearInterval(timer);

@@ -1,4 +1,4 @@
-/** What has to be equal in a release, whoever installs which half of it. */
+/** What has to be equal in a release: both halves are installed together. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { z } from "zod";

@@ -117,7 +117,7 @@ describe("the set-up", () => {
     expect(takeCalls()).toEqual(["pip"]);
   });
 
-  test("for the tests is made anew after other packages were installed for serving", async () => {
+  test("for the tests is repeated after other packages were installed for serving", async () => {
     await setUp({ forTests: true });
     writeFile("requirements.txt", "numpy==2\n");
     await setUp();

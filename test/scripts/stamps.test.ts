@@ -61,7 +61,7 @@ describe("the hash of a step's inputs", () => {
     expect(hashInputs(root, ["src"], ["node 20"])).not.toBe(hashInputs(root, ["src"], ["node 22"]));
   });
 
-  test("does not depend on where the folder lies", () => {
+  test("does not depend on where the folder is", () => {
     const other = mkdtempSync(join(tmpdir(), "stamps-"));
     writeFileSync(join(other, "lock"), "x");
     writeFileSync(join(root, "lock"), "x");
