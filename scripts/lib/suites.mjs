@@ -22,8 +22,8 @@ import { run } from "./run.mjs";
  */
 
 /**
- * What npm run test:fast leaves out: a real model, the built server, faults that take their time. The one place that
- * says what is slow; a pattern of vitest, a path of pytest.
+ * What npm run test:fast leaves out: compiling or loading a model, the built server, faults that take their time. This
+ * is the one place that says what is slow, as patterns for vitest and as paths for pytest.
  */
 export const SLOW_TESTS = {
   vitest: [
@@ -32,7 +32,16 @@ export const SLOW_TESTS = {
     "test/sidecar/fault-matrix.test.ts",
     "test/sidecar/process/parent-death.test.ts",
   ],
-  pytest: ["test/python/compatibility", "test/python/test_nano.py"],
+  pytest: [
+    "test/python/checkpoint/test_damaged.py",
+    "test/python/checkpoint/test_shards.py",
+    "test/python/compatibility",
+    "test/python/engine",
+    "test/python/hub/test_pull.py",
+    "test/python/model",
+    "test/python/test_compute.py",
+    "test/python/test_nano.py",
+  ],
 };
 
 const NOTHING = Object.freeze({ passed: 0, failed: 0, skipped: 0 });
