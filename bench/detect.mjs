@@ -2,18 +2,18 @@
  * npm run bench:detect: how long it takes until /ready knows of a sidecar that died, froze or hung, with
  * the default limits. Prints a Markdown table of medians and maxima.
  */
-import { writeFile } from "node:fs/promises";
 import { Agent, request } from "node:http";
-import { join } from "node:path";
 import { setTimeout as waitMs } from "node:timers/promises";
-import { quantile } from "./lib/server.mjs";
-import { CHUNK_TIMEOUT_S, dispose, startServer, untilHealth } from "../test/soak/server.mjs";
+import { BuiltServer } from "../test/harness/built-server.mjs";
+import { fakeSidecar } from "../test/harness/sidecar-program.mjs";
+import { START_LIMIT_MS } from "../test/harness/until.mjs";
+import { quantile } from "./lib/measure.mjs";
 
 const POLL_MS = 1;
 /** An operator who does not wait for the backoff: SIGHUP after this time. */
 const RETRY_MS = 500;
-
-/** @typedef {import("../test/soak/server.mjs").SoakServer} SoakServer */
+/** The only limit that is not the default: a hang is not worth five minutes of a bench. */
+const CHUNK_TIMEOUT_S = 3;
 
 /** @type {readonly { name: string, fault: string, repeats: number, limit: string, budgetMs: number }[]} */
 const CASES = [
@@ -31,12 +31,10 @@ const CASES = [
 ];
 
 const agent = new Agent({ keepAlive: true });
-const server = await startServer({
-  sidecar: "fake",
-  sidecarCount: 1,
-  isSaving: false,
-  flags: [],
-  onLog: () => undefined,
+const server = await BuiltServer.start({
+  program: fakeSidecar("--chunks 4 --step-ms 8"),
+  // As often as it is broken here, its restarts would be stopped.
+  flags: ["--chunk_timeout", String(CHUNK_TIMEOUT_S), "--breaker_failures", "1000"],
 });
 try {
   print("| what happened | noticed, median | longest | limit | repeats |");
@@ -51,24 +49,19 @@ try {
   }
 } finally {
   agent.destroy();
-  await dispose(server);
+  await server.dispose();
 }
 
 /**
- * @param {SoakServer} at
+ * @param {BuiltServer} at
  * @param {string} fault
  * @returns {Promise<number>} milliseconds from the fault until /ready is not 200
  */
 async function measure(at, fault) {
   const pid = await untilServing(at);
-  let startedMs = performance.now();
-  if (fault === "SIGKILL" || fault === "SIGSTOP") {
-    process.kill(pid, fault);
-  } else {
-    await writeFile(join(at.folder, "orders", String(pid)), fault);
-    startedMs = performance.now();
-    process.kill(pid, "SIGUSR2");
-  }
+  const startedMs = performance.now();
+  if (fault === "SIGKILL" || fault === "SIGSTOP") process.kill(pid, fault);
+  else at.orders.give(pid, fault);
   // A hang shows itself at the next task only.
   if (fault === "hang") void ask(at, "/dalle").catch(() => 0);
   while ((await ask(at, "/ready")) === 200) await waitMs(POLL_MS);
@@ -78,7 +71,7 @@ async function measure(at, fault) {
 /**
  * Waits for a sidecar that works, without the patience that restarts have.
  *
- * @param {SoakServer} at
+ * @param {BuiltServer} at
  * @returns {Promise<number>} its pid
  */
 async function untilServing(at) {
@@ -88,14 +81,15 @@ async function untilServing(at) {
   const isWaiting = async () => (await at.health()).sidecars[0]?.state === "backing_off";
   while (await isWaiting()) await waitMs(POLL_MS);
   clearInterval(timer);
-  const isIdle = (/** @type {import("../test/soak/server.mjs").Health} */ { ready, queue }) =>
-    ready && queue.openJobs === 0;
-  const { sidecars } = await untilHealth(at, isIdle);
+  const { sidecars } = await at.untilHealth(
+    ({ ready, queue }) => ready && queue.openJobs === 0,
+    START_LIMIT_MS,
+  );
   return sidecars[0]?.pid ?? Number.NaN;
 }
 
 /**
- * @param {SoakServer} at
+ * @param {BuiltServer} at
  * @param {string} path
  * @returns {Promise<number>} the status of the answer
  */

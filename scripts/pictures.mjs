@@ -4,15 +4,19 @@
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { startServer } from "../bench/lib/server.mjs";
+import { z } from "zod";
+import { BuiltServer } from "../test/harness/built-server.mjs";
+import { ROOT } from "../test/harness/paths.mjs";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const FOLDER = join(ROOT, "docs", "pictures");
 const PAGE_COLUMNS = 5;
 const README_COLUMNS = 6;
 const README_PICTURES = 12;
 const README_GRID = /(<!-- pictures: npm run pictures -->\n)[\s\S]*?(\n<!-- end of pictures -->)/;
+
+const answerSchema = z.object({ generatedImages: z.tuple([z.base64()]) });
+const thingsSchema = z.object({ things: z.array(z.string()) });
+const shapesSchema = z.object({ sentences: z.array(z.looseObject({ text: z.string() })) });
 
 /** @param {string} path */
 async function readJson(path) {
@@ -32,9 +36,7 @@ async function draw(url, kind, texts) {
   for (const [index, text] of texts.entries()) {
     const body = JSON.stringify({ text, seed: index });
     const response = await fetch(`${url}/dalle`, { method: "POST", body });
-    const { generatedImages } = /** @type {{ generatedImages: [string] }} */ (
-      await response.json()
-    );
+    const { generatedImages } = answerSchema.parse(await response.json());
     const file = `${kind}-${String(index + 1).padStart(2, "0")}.png`;
     await writeFile(join(FOLDER, file), Buffer.from(generatedImages[0], "base64"));
     drawn.push({ file, text });
@@ -56,14 +58,12 @@ function table(pictures, folder, columns) {
   return rows.join("\n");
 }
 
-const { things } = /** @type {{ things: string[] }} */ (
-  await readJson("scripts/picture-prompts.json")
-);
-const { sentences } = /** @type {{ sentences: { text: string }[] }} */ (
-  await readJson("test/fixtures/nano-sentences.json")
-);
+const { things } = thingsSchema.parse(await readJson("scripts/picture-prompts.json"));
+const { sentences } = shapesSchema.parse(await readJson("test/fixtures/nano-sentences.json"));
 await mkdir(FOLDER, { recursive: true });
-const server = await startServer(["--model_version", "Nano", "--img_format", "PNG"]);
+const flags = ["--model_version", "Nano", "--img_format", "PNG"];
+const server = await BuiltServer.start({ flags });
+await server.untilReady();
 const thingPictures = await draw(server.url, "thing", things);
 const shapePictures = await draw(
   server.url,
@@ -71,6 +71,7 @@ const shapePictures = await draw(
   sentences.map(({ text }) => text),
 );
 await server.stop();
+await server.dispose();
 
 const page = `# Pictures of the embedded checkpoint
 

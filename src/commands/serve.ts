@@ -44,10 +44,11 @@ export async function serve(config: Config): Promise<void> {
   pool.start();
 }
 
-function createPool({ sidecar, devices, python, packageRoot }: Config, log: Logger): SidecarPool {
+function createPool(config: Config, log: Logger): SidecarPool {
+  const { sidecar, devices, python, sidecarProgram, packageRoot } = config;
   const members = devices.map((device, index) => {
     const env = device === null ? {} : { CUDA_VISIBLE_DEVICES: device };
-    const program = { command: python, args: ["-m", "sidecar"], cwd: packageRoot, env };
+    const program = { command: python, args: sidecarProgram, cwd: packageRoot, env };
     return new Supervisor({ ...sidecar, index, program, log: log.child({ part: "sidecar" }) });
   });
   return new SidecarPool(members);

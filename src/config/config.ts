@@ -34,6 +34,8 @@ export interface Config {
   readonly devices: readonly (string | null)[];
   /** The Python that runs the sidecar. */
   readonly python: string;
+  /** What Python runs as the sidecar. */
+  readonly sidecarProgram: readonly string[];
 }
 
 /** What a process knows about its surroundings; tests pass their own. */
@@ -125,6 +127,8 @@ function resolveConfig(settings: Settings, version: string, at: Surroundings): C
     },
     devices: shareDevices(settings.sidecars, listDevices(at.env["CUDA_VISIBLE_DEVICES"])),
     python: settings.sidecar_python ?? defaultPython(at.packageRoot),
+    // Not a setting, but the hook by which tests and benches run another program; one argument a line.
+    sidecarProgram: readVariable(at, "DALLE_SIDECAR_PROGRAM")?.split("\n") ?? ["-m", "sidecar"],
   });
 }
 

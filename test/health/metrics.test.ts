@@ -7,7 +7,7 @@ import { ImageStore } from "../../src/images/store.js";
 import { FakeRunner } from "../support/fake-runner.js";
 import { MetricsPage } from "../support/metrics-page.js";
 import { startTestServer, type TestServerOptions } from "../support/test-server.js";
-import { makeFolder } from "../sidecar/support.js";
+import { makeFolder } from "../support/folder.js";
 
 async function start(options: TestServerOptions = {}) {
   const server = await startTestServer(options);

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { SidecarStatus } from "../../src/sidecar/status.js";
 import { FakeSidecar } from "../support/fake-sidecar-view.js";
 import { MetricsPage } from "../support/metrics-page.js";
-import { ServerProcess } from "../support/server-process.js";
+import { startFake } from "../support/server.js";
 import { startTestServer } from "../support/test-server.js";
 
 const countsSchema = z.record(z.string(), z.int());
@@ -143,14 +143,8 @@ describe("/health_check, /ready and /metrics tell the same", () => {
 });
 
 describe("the whole server tells the same in /health_check, /ready and /metrics", () => {
-  async function start(mode: string, ...flags: string[]): Promise<ServerProcess> {
-    const server = await ServerProcess.start(mode, ...flags);
-    onTestFinished(() => server.dispose());
-    return server;
-  }
-
   test("while it loads", async () => {
-    const server = await start("--mode load-hang");
+    const server = await startFake("--fault hang --at loading");
     await server.untilHealth(({ state }) => state === "loading");
 
     const truth = await askAll(server.url);
@@ -161,7 +155,7 @@ describe("the whole server tells the same in /health_check, /ready and /metrics"
   });
 
   test("while two sidecars serve, after one of them was killed", async () => {
-    const server = await start("", "--sidecars", "2");
+    const server = await startFake("", "--sidecars", "2");
     const { sidecars } = await server.untilHealth((now) =>
       now.sidecars.every(({ state }) => state === "ready"),
     );
@@ -181,7 +175,7 @@ describe("the whole server tells the same in /health_check, /ready and /metrics"
   });
 
   test("while the breaker is open", async () => {
-    const server = await start("--mode exit-0", "--breaker_failures", "1");
+    const server = await startFake("--fault exit-0 --at before-hello", "--breaker_failures", "1");
     await server.untilHealth(({ sidecar }) => sidecar.breaker.state === "open");
 
     const truth = await askAll(server.url);
@@ -194,7 +188,7 @@ describe("the whole server tells the same in /health_check, /ready and /metrics"
   });
 
   test("while it stops", async () => {
-    const server = await start("--gate {folder}/gate");
+    const server = await startFake("--gate {folder}/gate");
     await server.untilReady();
     const answer = server.post({ text: "a" }).catch(() => undefined);
     await server.untilHealth(({ queue }) => queue.runningImages === 1);

@@ -145,7 +145,7 @@ def test_hello_says_who_it_is(host: Host) -> None:
 
 
 def test_a_ping_is_answered_with_its_sequence_while_a_task_hangs(host: Host) -> None:
-    host.start_ready("--mode", "hang-on-task")
+    host.start_ready("--fault", "hang", "--at", "generating")
     host.send(make_task())
     host.expect(Accepted)
 
@@ -194,7 +194,7 @@ def test_a_task_that_is_sent_twice_is_accepted_twice_and_made_once(
 
 
 def test_a_task_before_ready_is_rejected(host: Host) -> None:
-    host.start("--mode", "load-hang")
+    host.start("--fault", "hang", "--at", "loading")
     host.expect(Hello)
     host.send(Welcome(CONFIG))
 
@@ -248,7 +248,7 @@ def test_a_drain_finishes_what_runs_and_takes_nothing_new(
 
 
 def test_a_drain_while_it_loads_ends_at_once(host: Host) -> None:
-    host.start("--mode", "load-hang")
+    host.start("--fault", "hang", "--at", "loading")
     host.expect(Hello)
     host.send(Welcome(CONFIG))
     host.expect(Phase)
@@ -270,7 +270,7 @@ def test_a_signal_before_welcome_ends_it(host: Host) -> None:
 
 
 def test_a_checkpoint_that_is_not_there_is_said_and_ends_with_its_exit_code(host: Host) -> None:
-    host.start("--mode", "load-failed")
+    host.start("--fault", "checkpoint-missing", "--at", "loading")
     host.expect(Hello)
     host.send(Welcome(CONFIG))
 
@@ -341,7 +341,7 @@ def test_a_parent_that_is_another_than_expected_has_gone_already(host: Host) -> 
 def test_the_stacks_of_all_threads_are_printed_on_request(
     host: Host, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    host.start_ready("--mode", "hang-on-task")
+    host.start_ready("--fault", "hang", "--at", "generating")
     host.send(make_task())
     host.expect(Accepted)
     assert host.process is not None
@@ -352,7 +352,7 @@ def test_the_stacks_of_all_threads_are_printed_on_request(
 
     host.process.kill()
     host.wait()
-    assert "fake_sidecar.py" in capfd.readouterr().err
+    assert "fake_compute.py" in capfd.readouterr().err
 
 
 def run_module(repo_root: Path, *args: str, env: dict[str, Any]) -> tuple[int, str]:

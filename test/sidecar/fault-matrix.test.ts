@@ -1,3 +1,4 @@
+/** Every fault at every moment of a sidecar's life, each with a request in progress: what becomes of both. */
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -8,11 +9,9 @@ import { createLogger } from "../../src/log.js";
 import type { SupervisionLimits } from "../../src/sidecar/limits.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import { DEFAULT_LIMITS } from "../support/defaults.js";
-import { isRunning } from "../support/processes.js";
+import { expectGone, PATIENCE } from "../support/processes.js";
 import { createTestQueue, LONG_MS, type TestQueue } from "../support/test-queue.js";
-import { CONFIG, PATIENCE, PYTHON, ROOT, waitForStatus } from "./support.js";
-
-const FAULTY_SIDECAR = path.join(ROOT, "test/fixtures/faulty_sidecar.py");
+import { CONFIG, createProgram, waitForStatus } from "./support.js";
 
 const MOMENTS = [
   "before-hello",
@@ -88,7 +87,7 @@ function createLimits(moment: Moment, fate: Fate): Partial<SupervisionLimits> {
 }
 const DRAIN_MS = 2_000;
 
-/** One supervisor of one faulty sidecar, and one request for two images. */
+/** One supervisor of one sidecar with one fault, and requests for two images. */
 class Cell {
   readonly folder = mkdtempSync(path.join(os.tmpdir(), "dalle-test-"));
   readonly once = mkdtempSync(path.join(os.tmpdir(), "dalle-once-"));
@@ -98,13 +97,11 @@ class Cell {
   readonly #queue: TestQueue;
 
   constructor(fault: string, moment: Moment, fate: Fate) {
+    // Two tasks are there at each fault, and at that of the drain neither has been begun.
+    const gather = moment === "draining" ? "3" : "2";
+    const args = ["--once", this.onceFile, "--gather", gather];
     this.supervisor = new Supervisor({
-      program: {
-        command: PYTHON,
-        args: [FAULTY_SIDECAR, "--fault", fault, "--at", moment, "--once", this.onceFile],
-        cwd: ROOT,
-        env: {},
-      },
+      program: createProgram(`${fault} at ${moment}`, args),
       config: CONFIG,
       log: createLogger("silent"),
       limits: { ...DEFAULT_LIMITS, ...createLimits(moment, fate) },
@@ -194,12 +191,11 @@ describe.each(MOMENTS)("%s", (moment) => {
     const cell = new Cell(fault, moment, fate);
     try {
       await expectFate(cell, fate, moment);
+      expect(existsSync(cell.onceFile)).toBe(true);
       report(cell, `${moment}\t${fault}`, Date.now());
       await cell.supervisor.stop({ drainMs: 1_000 });
       expect(readdirSync(cell.folder)).toEqual([]);
-      await vi.waitFor(() => {
-        expect([...cell.pids].filter(isRunning)).toEqual([]);
-      }, PATIENCE);
+      await expectGone(...cell.pids);
     } finally {
       await cell.dispose();
     }

@@ -4,17 +4,23 @@ import { describe, expect, test } from "vitest";
 import { SidecarPool } from "../../src/sidecar/pool.js";
 import type { SupervisionLimits } from "../../src/sidecar/limits.js";
 import { createTestQueue } from "../support/test-queue.js";
-import { createSetup, makeFolder, PATIENCE, runTask, waitForStatus } from "./support.js";
+import { makeFolder } from "../support/folder.js";
+import { PATIENCE } from "../support/processes.js";
+import { createSetup, runTask, waitForStatus, type Behaviour } from "./support.js";
 
 interface PoolOptions {
-  readonly modes?: readonly string[];
+  readonly behaviours?: readonly Behaviour[];
   readonly args?: readonly string[];
   readonly limits?: Partial<SupervisionLimits>;
 }
 
 /** A pool of fake sidecars, started; it is waited for until all that can be are ready. */
-async function startPool({ modes = ["normal", "normal"], args = [], limits = {} }: PoolOptions) {
-  const setups = modes.map((mode) => createSetup(mode, { args, limits }));
+async function startPool({
+  behaviours = ["normal", "normal"],
+  args = [],
+  limits = {},
+}: PoolOptions) {
+  const setups = behaviours.map((behaviour) => createSetup(behaviour, { args, limits }));
   const members = setups.map(({ supervisor }) => supervisor);
   const pool = new SidecarPool(members);
   pool.start();
@@ -40,7 +46,9 @@ describe("a pool of sidecars", () => {
   });
 
   test("is ready, and works, as long as one of them is", async () => {
-    const { pool, members } = await startPool({ modes: ["load-failed", "normal"] });
+    const { pool, members } = await startPool({
+      behaviours: ["checkpoint-missing at loading", "normal"],
+    });
     expect(pool.status()).toMatchObject({ state: "ready" });
     expect(members.map((one) => one.status().state)).toEqual(["failed", "ready"]);
     await expect(runTask(pool)).resolves.toMatchObject({ width: 8 });
@@ -73,8 +81,8 @@ describe("a pool of sidecars", () => {
   test.each([1, 2])(
     "of %i: a poisonous request beside twenty good ones costs two deaths and one error",
     async (count) => {
-      const modes = Array.from({ length: count }, () => "poison");
-      const { pool } = await startPool({ modes });
+      const behaviours = Array.from({ length: count }, () => "sigkill at poison" as const);
+      const { pool } = await startPool({ behaviours });
       const { submit } = createTestQueue(pool);
       const prompts = Array.from({ length: 21 }, (_, index) => (index === 3 ? "poison" : "good"));
 

@@ -1,13 +1,12 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { makeFolder } from "../support/folder.js";
+import { expectGone, PATIENCE } from "../support/processes.js";
 import {
   createSetup,
   createTask,
-  expectGone,
   expectNothingLeft,
-  makeFolder,
-  PATIENCE,
   runTask,
   startReady,
   startTask,
@@ -17,16 +16,16 @@ import {
 describe("a sidecar that ends in the middle of a task", () => {
   /** Each does its harm to the first spawn only. */
   test.each([
-    ["crash-on-task", "killed", {}],
-    ["fatal-on-task", "out_of_memory", {}],
-    ["garbage", "protocol_error", {}],
-    ["malformed", "protocol_error", {}],
-    ["bad-payload", "protocol_error", {}],
-    ["never-accept", "accept_timeout", { acceptLimitMs: 1_500 }],
-    ["hang-on-task", "hung", { phaseBudgetMs: { generate: 1_500 } }],
-    ["freeze-on-task", "silent", { beatIntervalMs: 100, missedBeatLimit: 15 }],
-  ])("%s: the task is lost, the next spawn makes it", async (mode, code, limits) => {
-    const { supervisor } = await startReady(mode, {
+    ["sigkill at generating", "killed", {}],
+    ["device-error at generating", "device_error", {}],
+    ["garbage at generating", "protocol_error", {}],
+    ["malformed at generating", "protocol_error", {}],
+    ["bad-payload at generating", "protocol_error", {}],
+    ["never-accept at after-hello", "accept_timeout", { acceptLimitMs: 1_500 }],
+    ["hang at generating", "hung", { phaseBudgetMs: { generate: 1_500 } }],
+    ["sigstop at generating", "silent", { beatIntervalMs: 100, missedBeatLimit: 15 }],
+  ] as const)("%s: the task is lost, the next spawn makes it", async (fault, code, limits) => {
+    const { supervisor } = await startReady(fault, {
       args: ["--once", path.join(makeFolder(), "once")],
       limits,
     });
@@ -132,14 +131,14 @@ describe("the delay before a restart", () => {
 
 describe("a sidecar that does not start", () => {
   test.each([
-    ["crash-before-hello", "exited", "about to end"],
-    ["exit-0", "exited", "about to end"],
-    ["load-crash", "exited", "cannot load: the disk is on fire"],
-    ["wrong-token", "handshake_refused", "did not know the token"],
-    ["wrong-generation", "handshake_refused", "of generation"],
-    ["no-hello-first", "protocol_error", "HELLO first"],
-  ])("%s fails with %s and the last log lines, and is tried again", async (mode, code, words) => {
-    const { supervisor, states } = createSetup(mode, {
+    ["exit-1 at before-hello", "exited", "about to end with code 1"],
+    ["exit-0 at before-hello", "exited", "about to end with code 0"],
+    ["exit-1 at loading", "exited", "about to end with code 1"],
+    ["wrong-token at before-hello", "handshake_refused", "did not know the token"],
+    ["wrong-generation at before-hello", "handshake_refused", "of generation"],
+    ["unknown-task at before-hello", "protocol_error", "HELLO first"],
+  ] as const)("%s fails with %s and its words, and is tried again", async (fault, code, words) => {
+    const { supervisor, states } = createSetup(fault, {
       args: ["--once", path.join(makeFolder(), "once")],
       limits: { killGraceMs: 50 },
     });
@@ -154,12 +153,12 @@ describe("a sidecar that does not start", () => {
   });
 
   test.each([
-    ["never-hello", "hello_timeout", "within 100 ms (helloLimitMs)", { helloLimitMs: 100 }],
-    ["load-hang", "start_timeout", "within 100 ms (startLimitMs)", { startLimitMs: 100 }],
-    ["load-hang", "hung", "in _load", { phaseBudgetMs: { load: 100 } }],
-    ["load-freeze", "silent", "no sign of life for 3 beats", { startMissedBeatLimit: 3 }],
-  ])("%s fails with %s, and the reason names the limit", async (mode, code, words, limits) => {
-    const { supervisor } = createSetup(mode, { limits: { killGraceMs: 50, ...limits } });
+    ["silence at before-hello", "hello_timeout", "100 ms (helloLimitMs)", { helloLimitMs: 100 }],
+    ["hang at loading", "start_timeout", "100 ms (startLimitMs)", { startLimitMs: 100 }],
+    ["hang at loading", "hung", "in _load", { phaseBudgetMs: { load: 100 } }],
+    ["sigstop at loading", "silent", "for 3 beats", { startMissedBeatLimit: 3 }],
+  ] as const)("%s fails with %s and a reason that says why", async (fault, code, words, limits) => {
+    const { supervisor } = createSetup(fault, { limits: { killGraceMs: 50, ...limits } });
     supervisor.start();
 
     const failed = await waitForStatus(supervisor, ({ nextTryAt }) => nextTryAt !== null);
@@ -169,10 +168,10 @@ describe("a sidecar that does not start", () => {
   });
 
   test.each([
-    ["load-failed", "checkpoint_not_found", "no config.json in the folder; pass --checkpoint"],
-    ["wrong-version", "version_mismatch", "expected DALLE/1, got DALLE/999"],
-  ])("%s is permanent: there is no second try", async (mode, code, words) => {
-    const setup = createSetup(mode, { limits: { killGraceMs: 50 } });
+    ["checkpoint-missing at loading", "checkpoint_not_found", "no config.json in the folder"],
+    ["wrong-version at before-hello", "version_mismatch", "expected DALLE/1, got DALLE/999"],
+  ] as const)("%s is permanent: there is no second try", async (fault, code, words) => {
+    const setup = createSetup(fault, { limits: { killGraceMs: 50 } });
     setup.supervisor.start();
 
     const status = await waitForStatus(setup.supervisor, ({ state }) => state === "failed");
@@ -190,7 +189,7 @@ describe("a sidecar that does not start", () => {
   });
 
   test("a Python that is not there is permanent", async () => {
-    const setup = createSetup("normal", { command: "/nowhere/python" });
+    const setup = createSetup("normal", { program: { command: "/nowhere/python" } });
     setup.supervisor.start();
 
     const status = await waitForStatus(setup.supervisor, ({ state }) => state === "failed");
@@ -212,7 +211,7 @@ describe("a sidecar that does not start", () => {
   });
 
   test("is told apart from one that waits: nextTryAt is in the future while it backs off", async () => {
-    const { supervisor } = createSetup("exit-0", {
+    const { supervisor } = createSetup("exit-0 at before-hello", {
       limits: { backoffBaseMs: 60_000, backoffCapMs: 60_000 },
       random: () => 0.5,
     });

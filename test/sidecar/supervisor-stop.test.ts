@@ -1,15 +1,9 @@
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import {
-  createSetup,
-  expectGone,
-  expectNothingLeft,
-  makeFolder,
-  startReady,
-  startTask,
-  waitForStatus,
-} from "./support.js";
+import { makeFolder } from "../support/folder.js";
+import { expectGone } from "../support/processes.js";
+import { createSetup, expectNothingLeft, startReady, startTask, waitForStatus } from "./support.js";
 
 describe("stop", () => {
   test("lets a running task finish, then leaves nothing", async () => {
@@ -32,7 +26,11 @@ describe("stop", () => {
   });
 
   test("ends a task that takes longer than the drain, and the sidecar with it", async () => {
-    const setup = await startReady("stubborn", { limits: { killGraceMs: 50 } });
+    const gate = path.join(makeFolder(), "gate");
+    const setup = await startReady("normal", {
+      args: ["--deaf", "--gate", gate],
+      limits: { killGraceMs: 50 },
+    });
     const { supervisor } = setup;
     const { pid } = supervisor.status();
     const image = await startTask(supervisor);
@@ -58,7 +56,7 @@ describe("stop", () => {
   });
 
   test("while it loads leaves nothing", async () => {
-    const setup = createSetup("load-hang");
+    const setup = createSetup("hang at loading");
     setup.supervisor.start();
     const { pid } = await waitForStatus(setup.supervisor, ({ phase }) => phase !== null);
 
@@ -68,7 +66,7 @@ describe("stop", () => {
   });
 
   test("while it starts leaves nothing", async () => {
-    const setup = createSetup("never-hello", { limits: { killGraceMs: 50 } });
+    const setup = createSetup("silence at before-hello", { limits: { killGraceMs: 50 } });
     setup.supervisor.start();
     const { pid } = await waitForStatus(setup.supervisor, (one) => one.pid !== null);
 
@@ -78,7 +76,7 @@ describe("stop", () => {
   });
 
   test("while it backs off does not wait for the next try", async () => {
-    const setup = createSetup("exit-0", {
+    const setup = createSetup("exit-0 at before-hello", {
       limits: { backoffBaseMs: 600_000, backoffCapMs: 600_000 },
       random: () => 0.9,
     });
@@ -100,7 +98,7 @@ describe("stop", () => {
   });
 
   test("ends what the sidecar has started itself", async () => {
-    const setup = await startReady("grandchild");
+    const setup = await startReady("grandchild at before-hello");
     const line = setup.lines.find((one) => one.includes("grandchild"));
     const grandchild = Number(/grandchild (\d+)/.exec(line ?? "")?.[1]);
 
@@ -110,7 +108,7 @@ describe("stop", () => {
   });
 
   test("by kill leaves nothing, even for the one who cannot wait", async () => {
-    const setup = await startReady("stubborn");
+    const setup = await startReady("normal", { args: ["--deaf"] });
     const { pid } = setup.supervisor.status();
 
     setup.supervisor.kill();

@@ -3,7 +3,9 @@ import path from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Dealer } from "zeromq";
 import { AppError } from "../../src/errors.js";
-import { createTask, makeFolder, never, PATIENCE, runTask, startReady } from "./support.js";
+import { makeFolder } from "../support/folder.js";
+import { PATIENCE } from "../support/processes.js";
+import { createTask, never, runTask, startReady } from "./support.js";
 
 describe("a sidecar that works", () => {
   test("becomes ready and makes an image of the seed", async () => {
@@ -68,7 +70,7 @@ describe("a sidecar that works", () => {
   });
 
   test("is read to the end of a flood of log lines", async () => {
-    const { supervisor, lines } = await startReady("flood");
+    const { supervisor, lines } = await startReady("stderr-flood at after-hello");
 
     // It says READY behind the flood. Whether the last line is logged or counted is a matter of pace.
     expect(lines.some((line) => /the flood is over|lines .* were dropped/.test(line))).toBe(true);
@@ -91,7 +93,7 @@ describe("a sidecar that works", () => {
   });
 
   test("may send messages of a later release", async () => {
-    const { supervisor } = await startReady("unknown-type");
+    const { supervisor } = await startReady("later-message at generating");
 
     await expect(runTask(supervisor)).resolves.toMatchObject({ width: 8 });
   });
@@ -131,10 +133,10 @@ describe("a task", () => {
   });
 
   test.each([
-    ["task-failed", "generation_failed", "The image was not made (engine_error)."],
-    ["prompt-invalid", "invalid_value", "the task failed: prompt_invalid"],
-  ])("that ends in %s rejects with %s and harms no other", async (mode, code, message) => {
-    const { supervisor } = await startReady(mode);
+    ["engine_error", "generation_failed", "The image was not made (engine_error)."],
+    ["prompt_invalid", "invalid_value", "the task failed: prompt_invalid"],
+  ])("that ends in %s rejects with %s and harms no other", async (end, code, message) => {
+    const { supervisor } = await startReady("normal", { args: ["--refuse", end] });
 
     await expect(runTask(supervisor)).rejects.toMatchObject({ code, message });
 
@@ -143,7 +145,7 @@ describe("a task", () => {
   });
 
   test("that is answered twice ends once, and the second answer is counted", async () => {
-    const { supervisor } = await startReady("duplicate-result");
+    const { supervisor } = await startReady("duplicate-result at sending");
 
     await runTask(supervisor);
 
@@ -152,7 +154,7 @@ describe("a task", () => {
   });
 
   test("is not disturbed by answers to a task that nobody has", async () => {
-    const { supervisor } = await startReady("stranger-task");
+    const { supervisor } = await startReady("unknown-task at generating");
 
     await runTask(supervisor);
 

@@ -1,8 +1,6 @@
+/** A supervisor over the fake sidecar, with nothing above it. */
 import { EventEmitter, once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import os from "node:os";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { readdirSync } from "node:fs";
 import { expect, onTestFinished } from "vitest";
 import { createLogger } from "../../src/log.js";
 import type {
@@ -13,15 +11,13 @@ import type {
 import type { SidecarState, SidecarStatus } from "../../src/sidecar/status.js";
 import { Supervisor } from "../../src/sidecar/supervisor.js";
 import type { RunOptions, Task, TaskImage, TaskRunner } from "../../src/sidecar/task.js";
+import { FAKE_SIDECAR, PYTHON, ROOT } from "../harness/paths.mjs";
 import { DEFAULT_LIMITS } from "../support/defaults.js";
-import { isRunning } from "../support/processes.js";
+import { makeFolder } from "../support/folder.js";
+import { expectGone, PATIENCE } from "../support/processes.js";
 
-export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-export const PYTHON = path.join(ROOT, ".venv/bin/python");
-export const FAKE_SIDECAR = path.join(ROOT, "test/fixtures/fake_sidecar.py");
-
-/** Far longer than anything takes: reached only when something is wrong. */
-export const PATIENCE = { timeout: 20_000, interval: 10 };
+/** What the fake sidecar does: a fault of test/fixtures/faults.py at a moment of triggers.py, or nothing wrong. */
+export type Behaviour = "normal" | `${string} at ${string}`;
 
 export const CONFIG: SupervisorOptions["config"] = {
   modelVersion: "Nano",
@@ -46,15 +42,22 @@ export interface Setup {
 export interface SetupOptions {
   readonly args?: readonly string[];
   readonly limits?: Partial<SupervisionLimits>;
-  readonly command?: string;
+  readonly program?: Partial<SupervisorOptions["program"]>;
   readonly runFolderParent?: string;
   readonly transport?: TransportChoice;
   /** 0 makes every restart immediate. */
   readonly random?: () => number;
 }
 
-/** A supervisor of the fake sidecar, not started; whatever it starts is gone after the test. */
-export function createSetup(mode: string, options: SetupOptions = {}): Setup {
+/** The fake sidecar as a program; `args` are further options of it. */
+export function createProgram(behaviour: Behaviour, args: readonly string[] = []) {
+  const [fault = "", moment] = behaviour.split(" at ");
+  const planned = moment === undefined ? [] : ["--fault", fault, "--at", moment];
+  return { command: PYTHON, args: [FAKE_SIDECAR, ...planned, ...args], cwd: ROOT, env: {} };
+}
+
+/** A supervisor that is not started; whatever it starts is gone after the test. */
+export function createSetup(behaviour: Behaviour, options: SetupOptions = {}): Setup {
   const folder = makeFolder();
   const lines: string[] = [];
   const log = createLogger("info", {
@@ -63,12 +66,7 @@ export function createSetup(mode: string, options: SetupOptions = {}): Setup {
     },
   });
   const supervisor = new Supervisor({
-    program: {
-      command: options.command ?? PYTHON,
-      args: [FAKE_SIDECAR, "--mode", mode, ...(options.args ?? [])],
-      cwd: ROOT,
-      env: {},
-    },
+    program: { ...createProgram(behaviour, options.args), ...options.program },
     config: CONFIG,
     log,
     limits: { ...DEFAULT_LIMITS, beatIntervalMs: 200, missedBeatLimit: 25, ...options.limits },
@@ -89,8 +87,8 @@ export function createSetup(mode: string, options: SetupOptions = {}): Setup {
 }
 
 /** Starts and waits until it is ready. */
-export async function startReady(mode: string, options: SetupOptions = {}): Promise<Setup> {
-  const setup = createSetup(mode, options);
+export async function startReady(behaviour: Behaviour, options: SetupOptions = {}): Promise<Setup> {
+  const setup = createSetup(behaviour, options);
   setup.supervisor.start();
   await waitForStatus(setup.supervisor, ({ state }) => state === "ready");
   return setup;
@@ -152,20 +150,6 @@ export async function startTask(runner: TaskRunner): Promise<{ done: Promise<Tas
   const done = runTask(runner, createTask(), { signal: never(), onProgress });
   await Promise.race([progress, done]);
   return { done };
-}
-
-/** A folder that is removed after the test. */
-export function makeFolder(): string {
-  const folder = mkdtempSync(path.join(os.tmpdir(), "dalle-test-"));
-  onTestFinished(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
-  return folder;
-}
-
-export async function expectGone(pid: number | null, timeout = PATIENCE.timeout): Promise<void> {
-  expect(pid).not.toBeNull();
-  await expect.poll(() => isRunning(pid ?? 0), { ...PATIENCE, timeout }).toBe(false);
 }
 
 /** Nothing of the supervisor is left: no process, no socket, no folder. */

@@ -1,13 +1,21 @@
 /** One request of a soak: sends it, perhaps goes away, and judges the answer. */
 import { request } from "node:http";
-import { text } from "node:stream/consumers";
+import { text as readText } from "node:stream/consumers";
 import sharp from "sharp";
+import { z } from "zod";
 import { IMAGE_SIDE } from "./server.mjs";
 
 /** Far longer than the server may take with everything that goes wrong. */
 const ANSWER_LIMIT_MS = 120_000;
 /** What a request may be answered with when something went wrong through no fault of its own. */
 const FAIR_CODES = ["queue_full", "not_ready", "shutting_down", "sidecar_crashed"];
+/** The body of any answer. */
+const bodySchema = z.looseObject({
+  error: z.looseObject({ code: z.string() }).optional(),
+  generatedImages: z.array(z.string()).optional(),
+  seeds: z.array(z.int()).optional(),
+  data: z.array(z.looseObject({ b64_json: z.string(), seed: z.int() })).optional(),
+});
 /** Lossy formats change a colour a little. */
 const COLOUR_TOLERANCE = { png: 0, jpeg: 6, webp: 10 };
 
@@ -49,39 +57,35 @@ const NOTHING = /** @type {const} */ ({ requestId: null, images: 0, problems: []
  * @param {PlannedRequest} planned
  * @returns {Promise<Answer | null>} null: the caller has left
  */
-function send(url, planned) {
+async function send(url, planned) {
+  const { path, body } = describe(planned);
+  const limit = AbortSignal.timeout(ANSWER_LIMIT_MS);
+  const leave = AbortSignal.timeout(Math.round(planned.leaveAfterMs ?? 2 * ANSWER_LIMIT_MS));
+  const signal = AbortSignal.any([limit, leave]);
+  try {
+    const response = await post(`${url}${path}`, body, signal);
+    const requestId = String(response.headers["x-request-id"]);
+    const retryAfter = response.headers["retry-after"];
+    const content = await readText(response);
+    return { status: response.statusCode ?? 0, body: content, requestId, retryAfter };
+  } catch (error) {
+    if (limit.aborted) throw new Error(`no answer within ${ANSWER_LIMIT_MS} ms`, { cause: error });
+    if (leave.aborted) return null;
+    throw error;
+  }
+}
+
+/**
+ * On a connection of its own, as of a caller who comes once.
+ *
+ * @param {string} url
+ * @param {string} body
+ * @param {AbortSignal} signal
+ * @returns {Promise<import("node:http").IncomingMessage>}
+ */
+function post(url, body, signal) {
   return new Promise((resolve, reject) => {
-    const { path, body } = describe(planned);
-    const outgoing = request(`${url}${path}`, { method: "POST", agent: false }, (response) => {
-      const { headers, statusCode = 0 } = response;
-      const finish = (/** @type {string} */ content) => {
-        const requestId = String(headers["x-request-id"]);
-        const retryAfter = headers["retry-after"];
-        resolve({ status: statusCode, body: content, requestId, retryAfter });
-      };
-      text(response).then(finish, hasLeft ? () => undefined : reject);
-    });
-    let hasLeft = false;
-    const leaveTimer = setTimeout(
-      () => {
-        hasLeft = true;
-        outgoing.destroy();
-        resolve(null);
-      },
-      planned.leaveAfterMs ?? 2 ** 31 - 1,
-    );
-    const answerTimer = setTimeout(() => {
-      reject(new Error(`no answer within ${ANSWER_LIMIT_MS} ms`));
-      outgoing.destroy();
-    }, ANSWER_LIMIT_MS);
-    outgoing.on("close", () => {
-      clearTimeout(leaveTimer);
-      clearTimeout(answerTimer);
-    });
-    outgoing.on("error", (error) => {
-      if (!hasLeft) reject(error);
-    });
-    outgoing.end(body);
+    request(url, { method: "POST", agent: false, signal }, resolve).on("error", reject).end(body);
   });
 }
 
@@ -97,21 +101,13 @@ function describe({ kind, prompt, imageCount, seed, format }) {
 }
 
 /**
- * @typedef {object} Body of any answer
- * @property {{ code: string, message: string }} [error]
- * @property {readonly string[]} [generatedImages]
- * @property {readonly number[]} [seeds]
- * @property {readonly { b64_json: string, seed: number }[]} [data]
- *
  * @param {PlannedRequest} planned
  * @param {Answer} answer
  * @param {boolean} isColoured
  * @returns {Promise<Pick<Outcome, "code" | "images" | "problems">>}
  */
 async function judge(planned, { status, body, retryAfter }, isColoured) {
-  /** @type {unknown} */
-  const parsed = JSON.parse(body);
-  const answer = /** @type {Body} */ (parsed);
+  const answer = bodySchema.parse(JSON.parse(body));
   if (status !== 200) {
     const code = answer.error?.code ?? "untyped";
     const isFair = planned.kind === "wrong" ? code === "invalid_value" : FAIR_CODES.includes(code);

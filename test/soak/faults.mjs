@@ -1,18 +1,19 @@
 /** Makes the faults of a schedule happen, and does what an operator would do afterwards. */
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { setTimeout as waitMs } from "node:timers/promises";
 
 /** An operator does not wait for a restart that is further away than this. */
 const PATIENCE_MS = 1_000;
 const BETWEEN_SIGHUPS_MS = 2_000;
+const BETWEEN_LOOKS_MS = 500;
 
 /**
  * @typedef {import("./schedule.mjs").Fault} Fault
- * @typedef {import("./server.mjs").SoakServer} SoakServer
+ * @typedef {import("../harness/built-server.mjs").BuiltServer} BuiltServer
+ * @typedef {import("../harness/health.mjs").Health} Health
  */
 
 /**
- * @param {SoakServer} server
+ * @param {BuiltServer} server
  * @param {Fault} fault
  * @returns {Promise<boolean>} false when the sidecar it was meant for did not run
  */
@@ -23,56 +24,45 @@ export async function inflict(server, { name, target }) {
   }
   const { sidecars } = await server.health();
   const pid = sidecars[target % sidecars.length]?.pid ?? null;
-  if (pid === null || !isSidecarOf(server, pid)) return false;
-  if (name === "SIGKILL" || name === "SIGSTOP" || name === "SIGTERM") return signal(pid, name);
-  writeFileSync(join(server.folder, "orders", String(pid)), name);
-  // Before Python has set its handler up this ends the process, which is a fault as well.
-  return signal(pid, "SIGUSR2");
+  if (pid === null || !server.orders.isOwn(pid)) return false;
+  try {
+    if (name === "SIGKILL" || name === "SIGSTOP" || name === "SIGTERM") process.kill(pid, name);
+    // Before Python has set its handler up this ends the process, which is a fault as well.
+    else server.orders.give(pid, name);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
- * Starts at once what would wait, and what has given up. Does nothing most of the time.
+ * Has an operator look after the server, who starts at once what would wait and what has given up.
  *
- * @param {SoakServer} server
+ * @param {BuiltServer} server
+ * @returns {() => Promise<void>} sends the operator away
  */
-export function createOperator(server) {
-  let lastAtMs = -Infinity;
+export function hireOperator(server) {
+  const over = new AbortController();
+  const work = async () => {
+    let hangUpAtMs = -Infinity;
+    while (!over.signal.aborted) {
+      const hasPaused = performance.now() - hangUpAtMs >= BETWEEN_SIGHUPS_MS;
+      if (hasPaused && (await server.health()).sidecars.some(isStuck)) {
+        hangUpAtMs = performance.now();
+        server.kill("SIGHUP");
+      }
+      await waitMs(BETWEEN_LOOKS_MS, undefined, { signal: over.signal }).catch(() => undefined);
+    }
+  };
+  const done = work();
   return async () => {
-    if (performance.now() - lastAtMs < BETWEEN_SIGHUPS_MS) return;
-    const { sidecars } = await server.health();
-    const isStuck = sidecars.some(
-      ({ state, nextTryAt }) =>
-        state === "failed" ||
-        (nextTryAt !== null && Date.parse(nextTryAt) - Date.now() > PATIENCE_MS),
-    );
-    if (!isStuck) return;
-    lastAtMs = performance.now();
-    server.kill("SIGHUP");
+    over.abort();
+    await done;
   };
 }
 
-/**
- * The number may belong to a stranger by now.
- *
- * @param {SoakServer} server
- * @param {number} pid
- */
-function isSidecarOf({ folder }, pid) {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(folder);
-  } catch {
-    return false;
-  }
-}
-
-/**
- * @param {number} pid
- * @param {NodeJS.Signals} name
- */
-function signal(pid, name) {
-  try {
-    return process.kill(pid, name);
-  } catch {
-    return false;
-  }
+/** @param {Health["sidecar"]} sidecar */
+function isStuck({ state, nextTryAt }) {
+  const waitMs = nextTryAt === null ? 0 : Date.parse(nextTryAt) - Date.now();
+  return state === "failed" || waitMs > PATIENCE_MS;
 }

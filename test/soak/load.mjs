@@ -1,12 +1,11 @@
-/** Runs a schedule against a server: requests, faults, and somebody who asks whether it is ready. */
+/** Runs a schedule against a server: requests, faults, and questions whether it is ready, all at the same time. */
 import { setTimeout as waitMs } from "node:timers/promises";
+import { ask } from "../harness/health.mjs";
 import { call } from "./caller.mjs";
-import { createOperator, inflict } from "./faults.mjs";
+import { inflict } from "./faults.mjs";
 import { listMendedTimes } from "./schedule.mjs";
-import { ask } from "./server.mjs";
 
 const PROBE_GAP_MS = 1_000;
-const OPERATOR_GAP_MS = 500;
 /** A fault may take so long until /ready can know of it: a frozen process is noticed after 4 s. */
 const UNNOTICED_MS = 8_000;
 
@@ -14,7 +13,7 @@ const UNNOTICED_MS = 8_000;
  * @typedef {import("./caller.mjs").Outcome} Outcome
  * @typedef {import("./schedule.mjs").PlannedRequest} PlannedRequest
  * @typedef {import("./schedule.mjs").Schedule} Schedule
- * @typedef {import("./server.mjs").SoakServer} SoakServer
+ * @typedef {import("../harness/built-server.mjs").BuiltServer} BuiltServer
  *
  * @typedef {object} Load what became of a schedule
  * @property {Outcome[]} outcomes
@@ -22,6 +21,11 @@ const UNNOTICED_MS = 8_000;
  * @property {number} probes
  * @property {number} readyProbes
  * @property {string[]} problems
+ *
+ * @typedef {object} Probe one question whether it is ready, and the request after a yes
+ * @property {number} atMs
+ * @property {number} endMs
+ * @property {Outcome | null} outcome null: it was not ready
  */
 
 /** @type {Omit<PlannedRequest, "prompt" | "seed">} */
@@ -30,93 +34,130 @@ const PROBE = { atMs: 0, kind: "dalle", imageCount: 1, format: "jpeg", leaveAfte
 /**
  * Resolves when every request has ended.
  *
- * @param {SoakServer} server
+ * @param {BuiltServer} server
  * @param {Schedule} schedule
  * @param {string} name of this schedule, for the prompts of the probes
  * @param {boolean} isColoured see `call`
  * @returns {Promise<Load>}
  */
 export async function runLoad(server, schedule, name, isColoured) {
-  const startedMs = performance.now();
-  const elapsedMs = () => performance.now() - startedMs;
-  /** @type {Load} */
-  const load = { outcomes: [], faults: [], probes: 0, readyProbes: 0, problems: [] };
-  /** @type {number[]} */
-  const faultTimes = [];
-  /** @type {{ atMs: number, isReady: boolean }[]} */
-  const probes = [];
-  const untilMs = (/** @type {number} */ atMs) => waitMs(Math.max(0, atMs - elapsedMs()));
-  const isOver = () => elapsedMs() > schedule.durationMs;
+  const run = new Run(server, schedule, name, isColoured);
+  const [outcomes, faults, probes] = await Promise.all([
+    run.sendAll(),
+    run.inflictAll(),
+    run.probeAll(),
+  ]);
+  const probed = probes.flatMap(({ outcome }) => outcome ?? []);
+  return {
+    outcomes: [...outcomes, ...probed],
+    faults: faults.filter(({ hasHappened }) => hasHappened).map((fault) => fault.name),
+    probes: probes.length,
+    readyProbes: probed.length,
+    problems: [
+      ...findBrokenPromises(probes, faults),
+      ...findOutages(probes, schedule.durationMs).map((outage) => `${name}: ${outage}`),
+    ],
+  };
+}
 
-  const request = async () => {
-    /** @type {Promise<void>[]} */
-    const calls = [];
-    for (const planned of schedule.requests) {
-      await untilMs(planned.atMs);
-      calls.push(
-        call(server.url, planned, isColoured).then((outcome) => void load.outcomes.push(outcome)),
-      );
+/** A schedule that is being run; its three parts run at the same time. */
+class Run {
+  #startMs = performance.now();
+  #server;
+  #schedule;
+  #name;
+  #isColoured;
+
+  /**
+   * @param {BuiltServer} server
+   * @param {Schedule} schedule
+   * @param {string} name
+   * @param {boolean} isColoured
+   */
+  constructor(server, schedule, name, isColoured) {
+    this.#server = server;
+    this.#schedule = schedule;
+    this.#name = name;
+    this.#isColoured = isColoured;
+  }
+
+  async sendAll() {
+    const outcomes = [];
+    for (const planned of this.#schedule.requests) {
+      await this.#until(planned.atMs);
+      outcomes.push(this.#send(planned));
     }
-    await Promise.all(calls);
-  };
-  const inflictAll = async () => {
-    for (const fault of schedule.faults) {
-      await untilMs(fault.atMs);
-      faultTimes.push(elapsedMs());
-      if (await inflict(server, fault)) load.faults.push(fault.name);
+    return Promise.all(outcomes);
+  }
+
+  async inflictAll() {
+    const faults = [];
+    for (const fault of this.#schedule.faults) {
+      await this.#until(fault.atMs);
+      const atMs = this.#nowMs();
+      faults.push({ name: fault.name, atMs, hasHappened: await inflict(this.#server, fault) });
     }
-  };
-  /** Ready has to mean that a request succeeds, unless something went wrong around that time. */
-  const probe = async () => {
-    while (!isOver()) {
-      const askedMs = elapsedMs();
-      const { status } = await ask(`${server.url}/ready`);
-      load.probes += 1;
-      probes.push({ atMs: askedMs, isReady: status === 200 });
-      if (status === 200) {
-        load.readyProbes += 1;
-        const planned = { ...PROBE, prompt: `${name} probe ${load.probes}`, seed: load.probes };
-        const outcome = await call(server.url, planned, isColoured);
-        load.outcomes.push(outcome);
-        const isExcused = faultTimes.some((atMs) => atMs > askedMs - UNNOTICED_MS);
-        // Others may fill the queue between the two.
-        const isTaken = outcome.code === "ok" || outcome.code === "queue_full";
-        if (!isTaken && !isExcused) {
-          load.problems.push(`/ready was 200 and the request after it ended in ${outcome.code}`);
-        }
-      }
+    return faults;
+  }
+
+  /** Asks whether the server is ready, and sends a request whenever it is. */
+  async probeAll() {
+    /** @type {Probe[]} */
+    const probes = [];
+    while (this.#nowMs() <= this.#schedule.durationMs) {
+      const atMs = this.#nowMs();
+      const { status } = await ask(`${this.#server.url}/ready`);
+      const seed = probes.length + 1;
+      const request = { ...PROBE, prompt: `${this.#name} probe ${seed}`, seed };
+      const outcome = status === 200 ? await this.#send(request) : null;
+      probes.push({ atMs, endMs: this.#nowMs(), outcome });
       await waitMs(PROBE_GAP_MS);
     }
-  };
-  await Promise.all([request(), inflictAll(), probe()]);
-  for (const [fromMs, endMs] of listMendedTimes(schedule.durationMs)) {
-    // A probe whose request waits long asks no more meanwhile.
-    const asked = probes.filter(({ atMs }) => atMs > fromMs && atMs < endMs);
-    if (asked.length === 0 || asked.some(({ isReady }) => isReady)) continue;
-    const seconds = `${fromMs / 1000} to ${endMs / 1000} s`;
-    load.problems.push(`${name}: not ready from ${seconds}, though nothing had gone wrong of late`);
+    return probes;
   }
-  return load;
+
+  /** @param {PlannedRequest} planned */
+  #send(planned) {
+    return call(this.#server.url, planned, this.#isColoured);
+  }
+
+  #nowMs() {
+    return performance.now() - this.#startMs;
+  }
+
+  /** @param {number} atMs */
+  async #until(atMs) {
+    await waitMs(Math.max(0, atMs - this.#nowMs()));
+  }
 }
 
 /**
- * Has an operator look after the server until the returned function is called.
+ * Ready has to mean that a request succeeds, unless something went wrong around that time.
  *
- * @param {SoakServer} server
- * @returns {() => Promise<void>}
+ * @param {readonly Probe[]} probes
+ * @param {readonly { atMs: number }[]} faults
  */
-export function hireOperator(server) {
-  const over = new AbortController();
-  const act = createOperator(server);
-  const work = async () => {
-    while (!over.signal.aborted) {
-      await act();
-      await waitMs(OPERATOR_GAP_MS, undefined, { signal: over.signal }).catch(() => undefined);
-    }
-  };
-  const done = work();
-  return async () => {
-    over.abort();
-    await done;
-  };
+function findBrokenPromises(probes, faults) {
+  return probes.flatMap(({ atMs, endMs, outcome }) => {
+    // Others may fill the queue between the two.
+    if (outcome === null || outcome.code === "ok" || outcome.code === "queue_full") return [];
+    const isExcused = faults.some((one) => one.atMs > atMs - UNNOTICED_MS && one.atMs < endMs);
+    return isExcused ? [] : [`/ready was 200 and the request after it ended in ${outcome.code}`];
+  });
+}
+
+/**
+ * The quiet times at whose end it was not ready at all.
+ *
+ * @param {readonly Probe[]} probes
+ * @param {number} durationMs
+ */
+function findOutages(probes, durationMs) {
+  return listMendedTimes(durationMs).flatMap(([fromMs, endMs]) => {
+    // A probe whose request waits long asks no more meanwhile.
+    const asked = probes.filter(({ atMs }) => atMs > fromMs && atMs < endMs);
+    if (asked.length === 0 || asked.some(({ outcome }) => outcome !== null)) return [];
+    const seconds = `${fromMs / 1000} to ${endMs / 1000} s`;
+    return [`not ready from ${seconds}, though nothing had gone wrong of late`];
+  });
 }

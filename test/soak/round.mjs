@@ -1,13 +1,14 @@
 /** One server from its start to its end, under load and faults, and everything that must hold. */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as waitMs } from "node:timers/promises";
+import { START_LIMIT_MS, until } from "../harness/until.mjs";
 import { call, findFlaw } from "./caller.mjs";
-import { isRunning, listFiles, listPids, takeCensus } from "./census.mjs";
-import { hireOperator, runLoad } from "./load.mjs";
-import { LogWatch } from "./log-watch.mjs";
+import { takeCensus } from "./census.mjs";
+import { hireOperator } from "./faults.mjs";
+import { runLoad } from "./load.mjs";
+import { findBadEnds, findBadLines } from "./log-check.mjs";
 import { createSchedule, PACES } from "./schedule.mjs";
-import { dispose, startServer, untilHealth } from "./server.mjs";
+import { startServer } from "./server.mjs";
 
 const LAST_REQUESTS = 8;
 /** What the kernel may take to end processes that were told to. */
@@ -24,11 +25,11 @@ const END_LIMIT_MS = 5_000;
  * @property {boolean} isSaving
  * @property {readonly import("./schedule.mjs").FaultName[]} faults
  * @property {readonly string[]} flags
- * @property {number} memoryTolerance by which share the server's memory may grow after the warm-up
+ * @property {number | null} memoryTolerance by which share the server's memory may grow after the warm-up; null: by any
  *
  * @typedef {import("./census.mjs").Census} Census
  * @typedef {import("./load.mjs").Load} Load
- * @typedef {import("./server.mjs").SoakServer} SoakServer
+ * @typedef {import("../harness/built-server.mjs").BuiltServer} BuiltServer
  *
  * @typedef {object} RoundReport
  * @property {RoundOptions} options
@@ -45,15 +46,9 @@ const END_LIMIT_MS = 5_000;
  * @returns {Promise<RoundReport>}
  */
 export async function runRound(options) {
-  const watch = new LogWatch();
-  const server = await startServer({
-    ...options,
-    onLog: (line) => {
-      watch.add(line);
-    },
-  });
+  const server = await startServer(options);
   try {
-    await untilHealth(server, ({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
+    await server.untilHealth(areReady, START_LIMIT_MS);
     const dismiss = hireOperator(server);
     const { warm, end, load } = await loadTwice(server, options);
     await dismiss();
@@ -74,33 +69,42 @@ export async function runRound(options) {
       ...restartProblem,
       ...stop.problems,
       ...(saved?.problems ?? []),
-      ...watch.findProblems(ids, leftCount),
+      ...findBadLines(server.lines),
+      ...findBadEnds(server.lines, ids, leftCount),
       ...(await findLeftovers(server)),
     ];
     return { options, load, spawns, warm, end, savedImages: saved?.count ?? null, problems };
   } catch (error) {
     // Mostly the server has ended, and its log says why.
-    throw new Error(["the round was cut short", ...watch.problems].join("\n"), { cause: error });
+    const text = ["the round was cut short", ...findBadLines(server.lines)].join("\n");
+    throw new Error(text, { cause: error });
   } finally {
-    await dispose(server);
+    await server.dispose();
   }
 }
 
+/** @param {import("../harness/health.mjs").Health} health */
+function areReady({ sidecars }) {
+  return sidecars.every(({ state }) => state === "ready");
+}
+
 /**
- * @param {SoakServer} server
+ * @param {BuiltServer} server
  * @param {RoundOptions} options
  */
-async function loadTwice(server, { name, seed, warmUpMs, durationMs, sidecar, faults }) {
+async function loadTwice(server, options) {
+  const { name, seed, warmUpMs, durationMs, sidecar, faults } = options;
+  const isSteady = options.memoryTolerance !== null;
   const pace = PACES[sidecar];
   const plan = (/** @type {string} */ part, /** @type {number} */ ms, /** @type {number} */ own) =>
     createSchedule({ seed: own, durationMs: ms, pace, faults, name: `${name} ${part}` });
   const isColoured = sidecar === "fake";
   const warmUp = plan("warm-up", warmUpMs, seed + 1);
   const early = await runLoad(server, warmUp, `${name} warm-up`, isColoured);
-  const warm = await takeCensus(server);
+  const warm = await takeCensus(server, isSteady);
   const main = plan("main", durationMs, seed);
   const late = await runLoad(server, main, `${name} main`, isColoured);
-  const end = await takeCensus(server);
+  const end = await takeCensus(server, isSteady);
   return { warm, end, load: joinLoads(early, late) };
 }
 
@@ -122,13 +126,13 @@ function joinLoads(one, other) {
 /**
  * @param {Census} warm
  * @param {Census} end
- * @param {number} memoryTolerance
+ * @param {number | null} memoryTolerance
  */
 function compare(warm, end, memoryTolerance) {
   const problems = [];
   const growth = end.rssBytes / warm.rssBytes - 1;
   // Less than before is what the allocator had not given back yet when the server was warm.
-  if (growth > memoryTolerance) {
+  if (memoryTolerance !== null && growth > memoryTolerance) {
     problems.push(`the memory of the server grew by ${(100 * growth).toFixed(1)} %`);
   }
   if (end.descriptors > warm.descriptors) {
@@ -143,7 +147,7 @@ function compare(warm, end, memoryTolerance) {
 /**
  * Sends the last requests, and SIGTERM while they run.
  *
- * @param {SoakServer} server
+ * @param {BuiltServer} server
  * @param {RoundOptions} options
  */
 async function stopUnderLoad(server, { name, sidecar, faults }) {
@@ -152,9 +156,8 @@ async function stopUnderLoad(server, { name, sidecar, faults }) {
   const calls = Array.from({ length: LAST_REQUESTS }, (_, seed) =>
     call(server.url, { ...plan, format, seed, prompt: `${name} last ${seed}` }, sidecar === "fake"),
   );
-  await untilHealth(server, ({ queue }) => queue.runningImages > 0);
-  server.kill("SIGTERM");
-  const [code, all] = await Promise.all([server.exited, Promise.all(calls)]);
+  await server.untilHealth(({ queue }) => queue.runningImages > 0);
+  const [code, all] = await Promise.all([server.stop(), Promise.all(calls)]);
   // Those that had not arrived yet are refused, or find the port closed. That none of those that had
   // arrived is cut off is seen in the log.
   const outcomes = all.filter(({ kind }) => kind === "answered");
@@ -171,28 +174,31 @@ async function stopUnderLoad(server, { name, sidecar, faults }) {
   };
 }
 
-/** @param {SoakServer} server that has ended */
+/** @param {BuiltServer} server that has ended */
 async function findLeftovers(server) {
-  const endsAtMs = performance.now() + END_LIMIT_MS;
-  while (listPids(server).some(isRunning) && performance.now() < endsAtMs) await waitMs(20);
-  const running = listPids(server).filter(isRunning);
-  const files = await listFiles(join(server.folder, "tmp"));
+  const describe = () => `processes are left: ${server.orders.listRunning().join(", ")}`;
+  const areGone = () => (server.orders.listRunning().length === 0 ? true : null);
+  const files = await server.listTemporary();
   return [
-    ...(running.length === 0 ? [] : [`processes left: ${running.join(", ")}`]),
+    ...(await until(areGone, END_LIMIT_MS, describe).then(
+      () => [],
+      (/** @type {unknown} */ error) => [String(error)],
+    )),
     ...(files.length === 0 ? [] : [`temporary files left: ${files.join(", ")}`]),
   ];
 }
 
-/** @param {SoakServer} server that has ended */
+/** @param {BuiltServer} server that has ended */
 async function checkSaved({ folder }) {
   const images = join(folder, "images");
-  const files = await listFiles(images);
+  const entries = await readdir(images, { recursive: true, withFileTypes: true });
+  const files = entries.flatMap((one) => (one.isFile() ? [join(one.parentPath, one.name)] : []));
   const problems = [];
   for (const file of files) {
     const isFinished = file.endsWith(".jpeg") || file.endsWith(".png") || file.endsWith(".webp");
     const format = /** @type {"jpeg" | "png" | "webp"} */ (file.slice(file.lastIndexOf(".") + 1));
     const flaw = isFinished
-      ? await findFlaw(await readFile(join(images, file)), format, null)
+      ? await findFlaw(await readFile(file), format, null)
       : "it is not finished";
     if (flaw !== null) problems.push(`saved file ${file}: ${flaw}`);
   }

@@ -1,12 +1,12 @@
 /** What happens when in a soak: all of it follows from the seed. */
 import { createRandom } from "./random.mjs";
 
-/** What the fake or real sidecar does when it is told to; see test/fixtures/haunted_sidecar.py. */
-const ORDERED_FAULTS = /** @type {const} */ ([
+/** What the fake or real sidecar does on an order; see test/fixtures/faults.py. */
+export const ORDERED_FAULTS = /** @type {const} */ ([
   "exit-0",
   "exit-1",
   "gil-held",
-  "hang",
+  "busy-loop",
   "silence",
   "garbage",
   "oversize",

@@ -5,8 +5,8 @@
  */
 import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { PYTHON } from "../harness/paths.mjs";
 import { runRound } from "./round.mjs";
 import { FAULTS } from "./schedule.mjs";
 
@@ -18,7 +18,6 @@ const HELP = `npm run soak -- [options] [-- flags of the server]
   --busy N         so many processes beside it that only use the processor; 0 unless given
   --compiling N    so many processes beside it that compile with JAX all the time; 0 unless given
 `;
-const PYTHON = fileURLToPath(new URL("../../.venv/bin/python", import.meta.url));
 /** A function that is new each time, so that nothing is found in a cache. */
 const COMPILING = `
 import jax, jax.numpy as jnp

@@ -1,15 +1,12 @@
+/** A hub on this machine, which serves checkpoints of the fixtures well or badly. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const FIXTURES = path.join(ROOT, "test", "fixtures");
-const PYTHON = path.join(ROOT, ".venv", "bin", "python");
+import { FIXTURES, PYTHON } from "../harness/paths.mjs";
 
 const portSchema = z.object({ port: z.int() });
 

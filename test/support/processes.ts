@@ -1,41 +1,21 @@
-import { readdirSync, readFileSync } from "node:fs";
+/** What tests ask about processes, of the same reader of /proc as the server. */
+import { expect, vi } from "vitest";
+import { readStartTime } from "../../src/sidecar/process/procfs.js";
 
-/** Every process that `pid` has started, and those have started in turn (Linux). */
-export function listDescendants(pid: number): number[] {
-  const parents = new Map(
-    readdirSync("/proc")
-      .filter((name) => /^\d+$/.test(name))
-      .map((name) => [Number(name), readParent(Number(name))] as const),
-  );
-  const descendants: number[] = [];
-  collect(pid, parents, descendants);
-  return descendants;
-}
-
-function collect(pid: number, parents: ReadonlyMap<number, number>, found: number[]): void {
-  for (const [child, parent] of parents) {
-    if (parent !== pid) continue;
-    found.push(child);
-    collect(child, parents, found);
-  }
-}
+/** Far longer than anything takes: reached only when something is wrong. */
+export const PATIENCE = { timeout: 20_000, interval: 10 };
 
 /** Whether a process runs; one that has ended and waits to be collected does not. */
 export function isRunning(pid: number): boolean {
-  const [state] = readStat(pid);
-  return state !== undefined && state !== "Z" && state !== "X";
+  return readStartTime(pid) !== null;
 }
 
-function readParent(pid: number): number {
-  return Number(readStat(pid)[1]);
-}
-
-/** The fields of /proc/PID/stat after the name, which may hold anything. */
-function readStat(pid: number): string[] {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return text.slice(text.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return [];
-  }
+/** Waits until none of these processes runs. */
+export async function expectGone(...pids: readonly (number | null)[]): Promise<void> {
+  const known = pids.flatMap((pid) => (pid !== null && pid > 0 ? [pid] : []));
+  expect(known).toEqual(pids);
+  // Not expect.poll, which concurrent tests cannot use.
+  await vi.waitFor(() => {
+    expect(known.filter(isRunning)).toEqual([]);
+  }, PATIENCE);
 }

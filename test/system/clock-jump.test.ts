@@ -27,7 +27,7 @@ describe.each([
   const jump = () => vi.setSystemTime(Date.now() + byMs);
 
   test("and a restart comes when it was due, which is also what callers are told", async () => {
-    const { supervisor } = createSetup("exit-0", {
+    const { supervisor } = createSetup("exit-0 at before-hello", {
       limits: { backoffBaseMs: 4_000 },
       random: () => 0.5,
     });

@@ -1,29 +1,27 @@
+/**
+ * The built server with the real sidecar on damaged copies of the embedded checkpoint, one for each class of
+ * damage; test/python/checkpoint/test_damaged.py has the other damages of each class, without a server.
+ */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, test, vi } from "vitest";
 import { z } from "zod";
+import { BuiltServer } from "../harness/built-server.mjs";
+import { PYTHON, ROOT } from "../harness/paths.mjs";
+import { fakeSidecar } from "../harness/sidecar-program.mjs";
+import { START_LIMIT_MS } from "../harness/until.mjs";
 import { containing } from "../support/matchers.js";
-import { listDescendants } from "../support/processes.js";
-import { ServerProcess, START_LIMIT_MS } from "../support/server-process.js";
-
-/**
- * The built server with the real sidecar on damaged copies of the embedded checkpoint, one for each class of
- * damage; test/python/test_damaged.py has the other damages of each class, without a server.
- */
 
 // Each case starts a Python with JAX: more than two at a time would only make them wait for each other.
 vi.setConfig({ maxConcurrency: 2 });
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PYTHON = path.join(ROOT, ".venv", "bin", "python");
 const DAMAGE = path.join(ROOT, "test", "python", "support", "damage.py");
 const NANO = path.join(ROOT, "checkpoints", "nano");
 /** Enough for what is whole; a size that is only declared must not count. */
-const MEMORY = { dataBytes: 4 * 2 ** 30 };
+const MEMORY_LIMIT = `ulimit -d ${4 * 2 ** 20} || exit 1`;
 const LIMIT = { timeout: 2 * START_LIMIT_MS };
 
 const INVALID = "checkpoint_invalid";
@@ -63,8 +61,13 @@ afterAll(async () => {
 });
 
 /** No wait before a restart: were there one, it would come at once. */
-function start(damage: string): Promise<ServerProcess> {
-  return ServerProcess.startWatched(path.join(folder, damage), MEMORY, "--backoff_base", "0");
+function start(damage: string): Promise<BuiltServer> {
+  const model = ["--checkpoint", path.join(folder, damage), "--cache_dir", "none"];
+  return BuiltServer.start({
+    program: fakeSidecar("--real"),
+    flags: [...model, "--backoff_base", "0"],
+    shellLimit: MEMORY_LIMIT,
+  });
 }
 
 async function readRefusal(response: Response) {
@@ -91,8 +94,8 @@ test.concurrent.for(CASES)(
       const refusal = { status: 503, message: containing(words) };
       expect(await readRefusal(await fetch(`${server.url}/ready`))).toEqual(refusal);
       expect(await readRefusal(await server.post({ text: "a red circle" }))).toEqual(refusal);
-      expect(listDescendants(server.pid)).toEqual([]);
-      expect(await server.countSpawns()).toBe(1);
+      expect(server.orders.listRunning()).toEqual([]);
+      expect(server.orders.listAll()).toHaveLength(1);
     } finally {
       await server.dispose();
     }

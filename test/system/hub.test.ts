@@ -1,28 +1,23 @@
+/** The built server with the real sidecar and a checkpoint that it has to fetch first. */
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import sharp from "sharp";
-import { afterEach, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { runServer } from "../harness/built-server.mjs";
 import { FakeHub } from "../support/fake-hub.js";
-import { runServerIn, ServerProcess } from "../support/server-process.js";
-
-/** The built server with the real sidecar and a checkpoint that it has to fetch first. */
+import { startServer } from "../support/server.js";
 
 const FIRST_COMPILE_LIMIT_MS = 300_000;
-const TINY = ["--checkpoint", "hf:tiny/mini", "--vqgan", "hf:tiny/vqgan", "--slots", "1"];
+const TINY = [
+  ...["--checkpoint", "hf:tiny/mini", "--vqgan", "hf:tiny/vqgan"],
+  ...["--slots", "1", "--cache_dir", "none"],
+];
 const answerSchema = z.object({ generatedImages: z.array(z.base64()) });
 
-let hub: FakeHub | null = null;
-let server: ServerProcess | null = null;
-afterEach(async () => {
-  await server?.dispose();
-  await hub?.dispose();
-  server = null;
-  hub = null;
-});
-
 async function startHub(faults?: object): Promise<FakeHub> {
-  hub = await FakeHub.start(faults);
+  const hub = await FakeHub.start(faults);
+  onTestFinished(() => hub.dispose());
   return hub;
 }
 
@@ -33,7 +28,7 @@ test(
     const { env, folder } = await startHub({
       "tiny/mini/flax_model.msgpack": { holdAfter: 400_000, gate },
     });
-    server = await ServerProcess.startHub(env, ...TINY);
+    const server = await startServer({ env, flags: TINY });
     const { sidecar } = await server.untilHealth(
       (health) => health.sidecar.phase?.name === "download",
     );
@@ -50,7 +45,7 @@ test(
 
 test("a hub that refuses is a permanent failure with what to do", async () => {
   const { env } = await startHub({ "tiny/mini": { status: 401 } });
-  server = await ServerProcess.startHub(env, ...TINY);
+  const server = await startServer({ env, flags: TINY });
   const { sidecar } = await server.untilHealth(({ state }) => state === "failed");
   expect(sidecar.lastFailure).toMatchObject({ code: "hub_refused" });
   expect(sidecar.lastFailure?.reason).toContain("set HF_TOKEN");
@@ -58,7 +53,7 @@ test("a hub that refuses is a permanent failure with what to do", async () => {
 
 test("a hub in trouble is asked again after a pause", async () => {
   const { env } = await startHub({ "tiny/mini": { status: 503 } });
-  server = await ServerProcess.startHub(env, ...TINY);
+  const server = await startServer({ env, flags: TINY });
   const { sidecar } = await server.untilHealth((health) => health.sidecar.generation >= 2);
   expect(sidecar.lastFailure).toMatchObject({ code: "hub_unreachable" });
 });
@@ -66,8 +61,8 @@ test("a hub in trouble is asked again after a pause", async () => {
 test("pull fetches without serving, and says where it is", async () => {
   const { env } = await startHub();
   const flags = ["pull", "hf:tiny/mini", "--vqgan", "hf:tiny/vqgan"];
-  const first = await runServerIn(env, ...flags);
-  const second = await runServerIn({ ...env, HF_HUB_OFFLINE: "1" }, ...flags);
+  const first = await runServer(flags, env);
+  const second = await runServer(flags, { ...env, HF_HUB_OFFLINE: "1" });
   expect([first.code, second.code]).toEqual([0, 0]);
   expect(first.stdout).toContain("to fetch: 3.25 MB");
   expect(second.stdout.trim().split("\n")).toEqual([
@@ -78,7 +73,7 @@ test("pull fetches without serving, and says where it is", async () => {
 
 test("pull of what does not exist says so and fails", async () => {
   const { env } = await startHub();
-  const { code, stdout } = await runServerIn(env, "pull", "hf:tiny/nothing");
+  const { code, stdout } = await runServer(["pull", "hf:tiny/nothing"], env);
   expect(code).toBe(3);
   expect(stdout).toContain("there is no model tiny/nothing");
 });

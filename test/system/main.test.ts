@@ -1,32 +1,13 @@
-import { readdir, writeFile } from "node:fs/promises";
+/** The built server over the fake sidecar: what it says, answers and leaves from its start to its end. */
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
-import { ServerProcess, runServer, type Health } from "../support/server-process.js";
-
-let server: ServerProcess | null = null;
-afterEach(async () => {
-  await server?.dispose();
-  server = null;
-});
-
-async function start(sidecarArguments?: string, ...flags: string[]): Promise<ServerProcess> {
-  server = await ServerProcess.start(sidecarArguments, ...flags);
-  return server;
-}
-
-/** Starts a server whose sidecar holds each task until the test opens the gate, and one request. */
-async function startHeldRequest() {
-  const held = await start("--gate {folder}/gate");
-  await held.untilReady();
-  const answer = held.post({ text: "a red circle", num_images: 2, seed: 5 });
-  const { sidecar } = await held.untilHealth(({ queue }) => queue.runningImages === 2);
-  const openGate = () => writeFile(path.join(held.folder, "gate"), "");
-  return { held, answer, sidecar, openGate };
-}
+import { describe, expect, test } from "vitest";
+import { runServer, type Health } from "../harness/built-server.mjs";
+import { startFake } from "../support/server.js";
 
 describe("starting", () => {
   test("logs the lines of the specification and makes pictures", async () => {
-    const running = await start();
+    const running = await startFake();
     await running.untilReady();
     const response = await running.post({ text: "a red circle", num_images: 3 });
     expect(response.status).toBe(200);
@@ -43,7 +24,7 @@ describe("starting", () => {
   });
 
   test("answers health while the model loads, and refuses pictures with the reason", async () => {
-    const running = await start("--mode load-hang");
+    const running = await startFake("--fault hang --at loading");
     const health = await running.health();
     const refused = await running.post({ text: "a" });
     expect(["starting", "loading"]).toContain(health.state);
@@ -52,7 +33,7 @@ describe("starting", () => {
   });
 
   test("stays up and says why when the model can never be loaded", async () => {
-    const running = await start("--mode load-failed");
+    const running = await startFake("--fault checkpoint-missing --at loading");
     await running.untilHealth(({ state }) => state === "failed");
     const ready = await fetch(`${running.url}/ready`);
     expect(ready.status).toBe(503);
@@ -62,9 +43,12 @@ describe("starting", () => {
 
 describe("a sidecar that is killed during a request", () => {
   test("is not noticed by the client, then and afterwards", async () => {
-    const { held, answer, sidecar, openGate } = await startHeldRequest();
-    process.kill(sidecar.pid ?? 0, "SIGKILL");
-    await openGate();
+    const held = await startFake("--gate {folder}/gate");
+    await held.untilReady();
+    const answer = held.post({ text: "a red circle", num_images: 2, seed: 5 });
+    const { sidecar } = await held.untilHealth(({ queue }) => queue.runningImages === 2);
+    process.kill(sidecar.pid ?? Number.NaN, "SIGKILL");
+    await writeFile(path.join(held.folder, "gate"), "");
     const response = await answer;
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({ seeds: [5, 6] });
@@ -75,21 +59,20 @@ describe("a sidecar that is killed during a request", () => {
 
 describe("--sidecar_transport tcp", () => {
   test("serves over an encrypted port of this machine, and leaves nothing behind", async () => {
-    const running = await start("", "--sidecar_transport", "tcp", "--sidecars", "2");
+    const running = await startFake("", "--sidecar_transport", "tcp", "--sidecars", "2");
     await running.untilHealth(({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
 
     const answer = await running.post({ text: "a", num_images: 6 });
 
     expect(answer.status).toBe(200);
-    running.kill("SIGTERM");
-    expect(await running.exited).toBe(0);
-    expect(await readdir(running.folder)).toEqual(["python"]);
+    expect(await running.stop()).toBe(0);
+    expect(await running.listTemporary()).toEqual([]);
   });
 });
 
 describe("SIGHUP", () => {
   test("starts every sidecar anew while requests are served, and ends nothing", async () => {
-    const running = await start("", "--sidecars", "2");
+    const running = await startFake("", "--sidecars", "2");
     await running.untilHealth(({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
 
     running.kill("SIGHUP");
@@ -105,13 +88,12 @@ describe("SIGHUP", () => {
       statuses.add((await running.post({ text: "a", num_images: 2 })).status);
     await renewed;
     expect([...statuses]).toEqual([200]);
-    running.kill("SIGTERM");
-    expect(await running.exited).toBe(0);
-    expect(await readdir(running.folder)).toEqual(["python"]);
+    expect(await running.stop()).toBe(0);
+    expect(await running.listTemporary()).toEqual([]);
   });
 
   test("tries at once what would have waited", async () => {
-    const running = await start("--mode exit-0", "--breaker_failures", "1");
+    const running = await startFake("--fault exit-0 --at before-hello", "--breaker_failures", "1");
     const { reason } = await running.untilHealth(({ sidecar }) => sidecar.generation === 1);
     expect(reason).not.toBeNull();
     await running.untilHealth(({ sidecar }) => sidecar.breaker.state === "open");
@@ -127,7 +109,7 @@ describe("SIGHUP", () => {
 
 describe("a prompt that ends every sidecar that reads it", () => {
   test("is answered with an error that says so, then refused, and harms no other", async () => {
-    const running = await start("--mode poison", "--sidecars", "2");
+    const running = await startFake("--fault sigkill --at poison", "--sidecars", "2");
     await running.untilReady();
     const good = Array.from({ length: 5 }, () => running.post({ text: "good", num_images: 4 }));
 
@@ -144,55 +126,19 @@ describe("a prompt that ends every sidecar that reads it", () => {
   });
 });
 
-describe("stopping", () => {
-  test.each(["SIGTERM", "SIGINT"] as const)(
-    "%s lets the running request finish, refuses new ones, and leaves nothing behind",
-    async (signal) => {
-      const { held, answer, openGate } = await startHeldRequest();
-      held.kill(signal);
-      await held.untilHealth(({ state }) => state === "stopping");
-      const refused = await held.post({ text: "too late" });
-      await openGate();
-      expect((await answer).status).toBe(200);
-      expect(refused.status).toBe(503);
-      expect(await refused.json()).toMatchObject({ error: { code: "shutting_down" } });
-      expect(await held.exited).toBe(0);
-      expect((await readdir(held.folder)).sort()).toEqual(["gate", "python"]);
-    },
-  );
-
-  test.each([
-    ["SIGTERM", 143],
-    ["SIGINT", 130],
-  ] as const)("a second %s ends it at once with code %i", async (signal, code) => {
-    const { held, answer } = await startHeldRequest();
-    answer.catch(() => undefined);
-    held.kill(signal);
-    await held.untilHealth(({ state }) => state === "stopping");
-    held.kill(signal);
-    expect(await held.exited).toBe(code);
-    expect(await readdir(held.folder)).toEqual(["python"]);
-  });
-
-  test("a model that still loads does not keep it", async () => {
-    const running = await start("--mode load-hang");
-    running.kill("SIGTERM");
-    expect(await running.exited).toBe(0);
-  });
-});
-
 describe("what cannot be started", () => {
   test("a port in use is one sentence and exit code 1", async () => {
-    const { url, folder } = await start();
+    const { url, folder } = await startFake();
     const port = new URL(url).port;
-    const second = await runServer("--port", port, "--host", "127.0.0.1", "--checkpoint", folder);
+    const flags = ["--port", port, "--host", "127.0.0.1", "--checkpoint", folder];
+    const second = await runServer(flags);
     expect(second.code).toBe(1);
     expect(second.stderr).toContain(`Port ${port} on 127.0.0.1 is already in use.`);
     expect(second.stderr).not.toContain("    at ");
   });
 
   test("wrong settings are listed, with exit code 2 and no stack", async () => {
-    const { code, stderr } = await runServer("--prot", "1", "--img_format", "gif");
+    const { code, stderr } = await runServer(["--prot", "1", "--img_format", "gif"]);
     expect(code).toBe(2);
     expect(stderr).toContain("did you mean --port?");
     expect(stderr).toContain("one of JPEG, PNG, WEBP");
@@ -205,7 +151,7 @@ describe("what cannot be started", () => {
     [["--version"], "."],
     [["models"], "npm start -- pull NAME"],
   ])("%j prints and ends with code 0", async (argv, text) => {
-    const { code, stdout, stderr } = await runServer(...argv);
+    const { code, stdout, stderr } = await runServer(argv);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toContain(text);
   });

@@ -1,14 +1,13 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+/** The whole path: the built server, the real sidecar, the embedded checkpoint. */
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { z } from "zod";
+import { BuiltServer } from "../harness/built-server.mjs";
 import { matching } from "../support/matchers.js";
 import { isRunning } from "../support/processes.js";
-import { ServerProcess } from "../support/server-process.js";
-
-/** The whole path: a built server, the real sidecar, the embedded checkpoint. */
 
 const FIRST_COMPILE_LIMIT_MS = 300_000;
 const answerSchema = z.object({
@@ -17,7 +16,7 @@ const answerSchema = z.object({
 });
 
 let cacheDir: string;
-let server: ServerProcess;
+let server: BuiltServer;
 
 beforeAll(async () => {
   cacheDir = await mkdtemp(path.join(tmpdir(), "dalle-cache-"));
@@ -29,19 +28,20 @@ afterAll(async () => {
   await rm(cacheDir, { recursive: true });
 });
 
-async function startReady(...flags: string[]): Promise<ServerProcess> {
-  const started = await ServerProcess.startNano(cacheDir, ...flags);
+async function startReady(): Promise<BuiltServer> {
+  const flags = ["--model_version", "Nano", "--cache_dir", cacheDir];
+  const started = await BuiltServer.start({ flags });
   await started.untilReady();
   return started;
 }
 
-async function draw(from: ServerProcess, request: object): Promise<string[]> {
+async function draw(from: BuiltServer, request: object): Promise<string[]> {
   const response = await from.post(request);
   expect(response.status).toBe(200);
   return answerSchema.parse(await response.json()).generatedImages;
 }
 
-async function untilDrawing(drawing: ServerProcess) {
+async function untilDrawing(drawing: BuiltServer) {
   return drawing.untilHealth(({ queue }) => queue.runningImages > 0);
 }
 
@@ -103,18 +103,19 @@ describe("a sidecar that is killed", () => {
 describe("a server that ends", () => {
   test("by SIGTERM answers the running request and leaves no file and no process", async () => {
     const stopping = await startReady();
+    onTestFinished(() => stopping.dispose());
     const answer = draw(stopping, { text: "a red square", num_images: 20 });
     const { sidecar } = await untilDrawing(stopping);
-    stopping.kill("SIGTERM");
+    const exited = stopping.stop();
     expect(await answer).toHaveLength(20);
-    expect(await stopping.exited).toBe(0);
-    expect(isRunning(sidecar.pid ?? 0)).toBe(false);
-    expect(await readdir(stopping.folder)).toEqual([]);
-    await stopping.dispose();
+    expect(await exited).toBe(0);
+    expect(isRunning(sidecar.pid ?? Number.NaN)).toBe(false);
+    expect(await stopping.listTemporary()).toEqual([]);
   });
 
   test("by SIGKILL takes its sidecar along", async () => {
     const killed = await startReady();
+    onTestFinished(() => killed.dispose());
     const answer = killed.post({ text: "a red square", num_images: 20 }).catch(() => undefined);
     const { sidecar } = await untilDrawing(killed);
     killed.kill("SIGKILL");
@@ -123,6 +124,5 @@ describe("a server that ends", () => {
       expect(isRunning(sidecar.pid ?? 0)).toBe(false);
     };
     await vi.waitFor(expectDead, { timeout: 2_000 });
-    await killed.dispose();
   });
 });

@@ -1,26 +1,28 @@
-import { readdir } from "node:fs/promises";
-import { describe, test, vi } from "vitest";
-import { isRunning, listDescendants } from "../support/processes.js";
-import { ServerProcess, type Health } from "../support/server-process.js";
-
-/** A server that is killed with SIGKILL: what it leaves, at once and after the next start. */
+/** The built server is killed with SIGKILL: what it leaves, at once and after the next start. */
+import { describe, expect, test, vi } from "vitest";
+import { BuiltServer, type Health } from "../harness/built-server.mjs";
+import { fakeSidecar } from "../harness/sidecar-program.mjs";
+import { expectGone } from "../support/processes.js";
+import { startFake } from "../support/server.js";
 
 /** From the end of the server to the end of everything it has started. */
 const ORPHAN_LIMIT = { timeout: 1_000, interval: 5 };
 
+const isReady = ({ state }: Health) => state === "ready";
 const isGenerating = ({ queue }: Health) => queue.runningImages === 2;
 const PHASES = [
   {
     phase: "loading",
-    sidecar: "--mode load-hang",
+    sidecar: "--fault hang --at loading",
     isReached: ({ sidecar }: Health) => sidecar.phase?.name === "load",
   },
   {
     phase: "compiling",
-    sidecar: "--mode compile-hang",
+    sidecar: "--fault hang --at compiling",
     isReached: ({ sidecar }: Health) => sidecar.phase?.name === "compile",
   },
-  { phase: "idle", sidecar: "", isReached: ({ state }: Health) => state === "ready" },
+  { phase: "idle", sidecar: "", isReached: isReady },
+  { phase: "deaf to SIGTERM", sidecar: "--deaf", isReached: isReady },
   { phase: "generating", sidecar: "--gate {folder}/gate", isReached: isGenerating },
   { phase: "draining", sidecar: "--gate {folder}/gate", isReached: isGenerating },
 ];
@@ -28,47 +30,70 @@ const CASES = PHASES.flatMap((one) =>
   [false, true].map((isHeld) => ({ ...one, isHeld, lock: isHeld ? "held" : "free" })),
 );
 
-async function reach({ phase, sidecar, isReached }: (typeof PHASES)[number]) {
-  const server = await ServerProcess.startHaunted(sidecar);
+async function reach(server: BuiltServer, { phase, isReached }: (typeof PHASES)[number]) {
   if (phase === "generating" || phase === "draining") {
     await server.untilReady();
     server.post({ text: "a", num_images: 2 }).catch(() => undefined);
   }
-  const health = await server.untilHealth(isReached);
+  const { sidecar } = await server.untilHealth(isReached);
   if (phase === "draining") {
     server.kill("SIGTERM");
     await server.untilHealth(({ state }) => state === "stopping");
   }
-  return { server, pid: health.sidecar.pid ?? 0 };
+  return sidecar.pid ?? Number.NaN;
 }
 
-async function listRunFolders(folder: string): Promise<string[]> {
-  return (await readdir(folder)).filter((name) => name.startsWith("dalle-run-"));
+async function listRunFolders(server: BuiltServer): Promise<string[]> {
+  return (await server.listTemporary()).filter((name) => name.startsWith("dalle-run-"));
 }
 
 describe("SIGKILL to the server leaves no process, and nothing after the next start", () => {
   test.concurrent.for(CASES)("while it is $phase, Python's lock $lock", async (one, { expect }) => {
-    const { server, pid } = await reach(one);
+    const server = await BuiltServer.start({ program: fakeSidecar(one.sidecar) });
     try {
-      const pids = listDescendants(server.pid);
-      expect(pids).toContain(pid);
-      if (one.isHeld) await server.order(pid, "gil-held");
-      const [left] = await listRunFolders(server.folder);
+      const pid = await reach(server, one);
+      expect(server.orders.listRunning()).toEqual([pid]);
+      if (one.isHeld) await server.orders.give(pid, "gil-held").untilObeyed();
+      const [left] = await listRunFolders(server);
 
       server.kill("SIGKILL");
       await server.exited;
 
       await vi.waitFor(() => {
-        expect(pids.filter(isRunning)).toEqual([]);
+        expect(server.orders.listRunning()).toEqual([]);
       }, ORPHAN_LIMIT);
       const successor = await server.startSuccessor();
       await successor.untilHealth(({ sidecar }) => sidecar.pid !== null);
-      const folders = await listRunFolders(server.folder);
+      const folders = await listRunFolders(server);
       expect(folders).toHaveLength(1);
       expect(folders).not.toContain(left);
-      await successor.dispose();
     } finally {
       await server.dispose();
     }
+  });
+
+  test("before its sidecar could ask the kernel for that", async () => {
+    const server = await startFake("--fault silence --at before-hello");
+    const { sidecar } = await server.untilHealth(({ sidecar: { pid } }) => pid !== null);
+
+    server.kill("SIGKILL");
+
+    await expectGone(sidecar.pid);
+  });
+
+  test("of a sidecar that has no guard: the next server ends it, with all that it started", async () => {
+    const server = await startFake("--unguarded --fault grandchild --at before-hello");
+    await server.untilReady();
+    const pids = server.orders.listRunning();
+    expect(pids).toHaveLength(2);
+    server.kill("SIGKILL");
+    await server.exited;
+    expect(server.orders.listRunning()).toEqual(pids);
+
+    const successor = await server.startSuccessor();
+
+    await successor.untilReady();
+    await expectGone(...pids);
+    expect(successor.lines).toContainEqual(expect.objectContaining({ event: "orphan_ended" }));
   });
 });

@@ -1,16 +1,17 @@
+/**
+ * Cells of the fault matrix with the built server, the real sidecar and the embedded checkpoint: the faults that
+ * only the kernel or Python's lock can cause, so that JAX and XLA are in them too.
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
+import { BuiltServer, type Health } from "../harness/built-server.mjs";
+import { fakeSidecar } from "../harness/sidecar-program.mjs";
+import { START_LIMIT_MS } from "../harness/until.mjs";
 import { containing } from "../support/matchers.js";
-import { isRunning } from "../support/processes.js";
-import { ServerProcess, START_LIMIT_MS, type Health } from "../support/server-process.js";
-
-/**
- * Cells of the fault matrix with the real sidecar and the embedded checkpoint: the faults are those that
- * nobody but the kernel or Python's lock can cause, so JAX and XLA are in them too.
- */
+import { expectGone } from "../support/processes.js";
 
 const LIMIT = { timeout: 2 * START_LIMIT_MS };
 /** More images than slots: some are being made, some wait inside the sidecar. */
@@ -25,9 +26,9 @@ const answerSchema = z.object({ generatedImages: z.array(z.base64()) });
 
 /** In the order of three spawns, each of which is hit at the next moment: no start is there for nothing. */
 const MOMENTS = [
-  { name: "generate", isReached: ({ queue }: Health) => queue.runningImages > 0 },
-  { name: "load", isReached: ({ sidecar }: Health) => sidecar.phase?.name === "load" },
-  { name: "compile", isReached: ({ sidecar }: Health) => sidecar.phase?.name === "compile" },
+  { name: "generating", isReached: ({ queue }: Health) => queue.runningImages > 0 },
+  { name: "loading", isReached: ({ sidecar }: Health) => sidecar.phase?.name === "load" },
+  { name: "compiling", isReached: ({ sidecar }: Health) => sidecar.phase?.name === "compile" },
 ] as const;
 type Moment = (typeof MOMENTS)[number];
 const FAULTS = [
@@ -38,12 +39,13 @@ const FAULTS = [
 type Fault = (typeof FAULTS)[number];
 
 let cacheDir: string;
-let server: ServerProcess;
+let server: BuiltServer;
 let undisturbed: string[];
 
 beforeAll(async () => {
   cacheDir = await mkdtemp(path.join(tmpdir(), "dalle-cache-"));
-  server = await ServerProcess.startHauntedNano(cacheDir, ...FLAGS);
+  const flags = ["--model_version", "Nano", "--cache_dir", cacheDir, ...FLAGS];
+  server = await BuiltServer.start({ program: fakeSidecar("--real"), flags });
   await server.untilReady();
   undisturbed = await draw();
 }, LIMIT.timeout);
@@ -69,7 +71,7 @@ async function strike({ isReached }: Moment, { fault, code, reason }: Fault, ope
   const held = await server.untilHealth(isHit);
   const pid = held.sidecar.pid ?? 0;
   const count = ({ sidecar }: Health) => sidecar.failures[code] ?? 0;
-  if (fault === "gil-held") await server.order(pid, fault);
+  if (fault === "gil-held") await server.orders.give(pid, fault).untilObeyed();
   else process.kill(pid, fault);
   const noticed = await server.untilHealth((health) => count(health) > count(held));
   expect(noticed.sidecar.lastFailure).toMatchObject({ code, reason: containing(reason) });
@@ -81,19 +83,19 @@ test.each(FAULTS)(
   LIMIT,
   async (fault) => {
     const before = await untilReady();
-    const holds = await Promise.all(MOMENTS.map(({ name }) => server.hold(name)));
+    const holds = MOMENTS.map(({ name }) => server.orders.giveAt(name, "hang"));
     const answers: Promise<string[]>[] = [];
     const pids: number[] = [];
     for (const [index, moment] of MOMENTS.entries()) {
       answers.push(draw());
-      await holds[index]?.untilHeld();
+      await holds[index]?.untilObeyed();
       pids.push(await strike(moment, fault, answers.length));
     }
 
     expect(await Promise.all(answers)).toEqual(MOMENTS.map(() => undisturbed));
     const after = await untilReady();
     expect(after.sidecar.generation).toBe(before.sidecar.generation + MOMENTS.length);
-    expect(pids.filter(isRunning)).toEqual([]);
+    await expectGone(...pids);
     expect(after.queue).toMatchObject({
       openJobs: 0,
       completedJobs: before.queue.completedJobs + MOMENTS.length,

@@ -1,23 +1,18 @@
+/** What the built server does when the machine does not give it what it asks for. */
 import { readdir } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import path from "node:path";
-import { afterEach, describe, expect, test, vi } from "vitest";
-import { listDescendants } from "../support/processes.js";
-import { ServerProcess } from "../support/server-process.js";
-
-/** What the server does when the machine does not give it what it asks for. */
+import { describe, expect, test, vi } from "vitest";
+import type { BuiltServer } from "../harness/built-server.mjs";
+import { fakeSidecar } from "../harness/sidecar-program.mjs";
+import { startServer } from "../support/server.js";
 
 const PATIENCE = { timeout: 30_000, interval: 50 };
 const REQUEST = { text: "a", num_images: 2 };
 
-let server: ServerProcess | null = null;
-afterEach(async () => {
-  await server?.dispose();
-  server = null;
-});
-
-async function startReady(shellLimit: string, ...flags: string[]): Promise<ServerProcess> {
-  server = await ServerProcess.startLimited(shellLimit, "--width 256 --height 256", ...flags);
+async function startReady(shellLimit: string, ...flags: string[]): Promise<BuiltServer> {
+  const program = fakeSidecar("--width 256 --height 256");
+  const server = await startServer({ program, flags, shellLimit });
   await server.untilReady();
   return server;
 }
@@ -34,7 +29,7 @@ describe("saving to disk", () => {
     const response = await limited.post(REQUEST);
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({ generatedImages: { length: 2 } });
-    await limited.untilLoggedPart("The images were answered but not saved: EFBIG");
+    await limited.untilLogged("The images were answered but not saved: EFBIG");
     expect(await readdir(path.join(limited.folder, "out"))).toEqual([]);
     const { saving } = await limited.health();
     expect(saving).toMatchObject({ savedCount: 0, failedCount: 2 });
@@ -45,7 +40,7 @@ describe("saving to disk", () => {
     const limited = await startReady(":", "--save_to_disk", "--output_dir", "/proc/sys/dalle");
     const response = await limited.post(REQUEST);
     expect(response.status).toBe(200);
-    await limited.untilLoggedPart("The images were answered but not saved: E");
+    await limited.untilLogged("The images were answered but not saved: E");
     expect((await limited.health()).saving).toMatchObject({ savedCount: 0, failedCount: 2 });
     expect((await fetch(`${limited.url}/ready`)).status).toBe(200);
   });
@@ -56,24 +51,23 @@ describe("a server that may have few descriptors", () => {
     const limit = 128;
     const limited = await startReady(`ulimit -n ${limit}`);
     const { port } = new URL(limited.url);
+    const { sidecar } = await limited.health();
     const crowd = Array.from({ length: 3 * limit }, () => connectQuietly(Number(port)));
     await vi.waitFor(async () => {
       const { length } = await readdir(`/proc/${limited.pid}/fd`);
       expect(length).toBeGreaterThanOrEqual(limit - 2);
     }, PATIENCE);
-    const [sidecar] = listDescendants(limited.pid);
 
-    process.kill(sidecar ?? Number.NaN, "SIGKILL");
+    process.kill(sidecar.pid ?? Number.NaN, "SIGKILL");
     // It cannot be started again as long as nothing can be opened.
-    await limited.untilLoggedPart("the sidecar was ended by SIGKILL");
+    await limited.untilLogged("the sidecar was ended by SIGKILL");
     for (const socket of crowd) socket.destroy();
 
     await limited.untilHealth(({ state, sidecar: { generation } }) => {
       return state === "ready" && generation > 1;
     });
     expect((await limited.post(REQUEST)).status).toBe(200);
-    limited.kill("SIGTERM");
-    expect(await limited.exited).toBe(0);
+    expect(await limited.stop()).toBe(0);
   });
 });
 

@@ -1,10 +1,10 @@
-import { readdir, writeFile } from "node:fs/promises";
+/** Every signal in every state of the built server: its exit code, and what it leaves. */
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, test, vi, type ExpectStatic } from "vitest";
-import { isRunning, listDescendants } from "../support/processes.js";
-import { ServerProcess, type Health } from "../support/server-process.js";
-
-/** Every signal in every state of a server: its exit code, and what it leaves. */
+import { BuiltServer, type Health } from "../harness/built-server.mjs";
+import { fakeSidecar } from "../harness/sidecar-program.mjs";
+import { PATIENCE } from "../support/processes.js";
 
 interface Phase {
   /** The fake sidecar is deaf to SIGTERM where the server would be gone before a second signal. */
@@ -17,22 +17,21 @@ interface Phase {
   readonly isStopping?: boolean;
 }
 
-const PATIENCE = { timeout: 20_000, interval: 10 };
 const GATE = "--gate {folder}/gate";
 const isGenerating = ({ queue }: Health) => queue.runningImages === 2;
 
 const PHASES: Readonly<Record<string, Phase>> = {
   loading: {
-    sidecar: "--mode load-hang --deaf",
+    sidecar: "--fault hang --at loading --deaf",
     isReached: ({ sidecar }) => sidecar.phase?.name === "load",
   },
   compiling: {
-    sidecar: "--mode compile-hang --deaf",
+    sidecar: "--fault hang --at compiling --deaf",
     isReached: ({ sidecar }) => sidecar.phase?.name === "compile",
   },
   generating: { sidecar: GATE, isReached: isGenerating, isBusy: true },
   "backing off": {
-    sidecar: "--mode exit-0",
+    sidecar: "--fault exit-0 --at before-hello",
     flags: ["--breaker_failures", "1"],
     isReached: ({ sidecar }) => sidecar.breaker.state === "open",
   },
@@ -41,18 +40,17 @@ const PHASES: Readonly<Record<string, Phase>> = {
 
 /** A server in one of the phases, with its running request if it has one. */
 class Scene {
-  readonly server: ServerProcess;
+  readonly server: BuiltServer;
   readonly answer: Promise<Response> | null;
-  readonly pids: number[];
 
-  constructor(server: ServerProcess, answer: Promise<Response> | null) {
+  constructor(server: BuiltServer, answer: Promise<Response> | null) {
     this.server = server;
     this.answer = answer;
-    this.pids = listDescendants(server.pid);
   }
 
   static async reach(phase: Phase): Promise<Scene> {
-    const server = await ServerProcess.start(phase.sidecar, ...(phase.flags ?? []));
+    const { sidecar, flags = [] } = phase;
+    const server = await BuiltServer.start({ program: fakeSidecar(sidecar), flags });
     if (phase.isBusy === true) await server.untilReady();
     const answer = phase.isBusy === true ? server.post({ text: "a", num_images: 2 }) : null;
     answer?.catch(() => undefined);
@@ -73,13 +71,18 @@ class Scene {
     await writeFile(path.join(this.server.folder, "gate"), "");
   }
 
+  async expectRefusal(expect: ExpectStatic): Promise<void> {
+    await this.server.untilHealth(({ state }) => state === "stopping");
+    const refused = await this.server.post({ text: "too late" });
+    expect(refused.status).toBe(503);
+    expect(await refused.json()).toMatchObject({ error: { code: "shutting_down" } });
+  }
+
   async expectEnd(code: number, expect: ExpectStatic): Promise<void> {
     expect(await this.server.exited).toBe(code);
-    expect((await readdir(this.server.folder)).filter((name) => name !== "gate")).toEqual([
-      "python",
-    ]);
+    expect(await this.server.listTemporary()).toEqual([]);
     await vi.waitFor(() => {
-      expect(this.pids.filter(isRunning)).toEqual([]);
+      expect(this.server.orders.listRunning()).toEqual([]);
     }, PATIENCE);
   }
 }
@@ -101,7 +104,7 @@ const SIGNALS = [
 
 describe.each(EACH_PHASE)("a server that is $name", ({ name, phase }) => {
   test.concurrent.for(SIGNALS)(
-    "ends in order at $signal",
+    "finishes what runs, refuses the rest and leaves nothing at $signal; the second time at once",
     async ({ signal, again }, { expect }) => {
       await inPhase(phase, async (scene) => {
         scene.server.kill(signal);
@@ -109,6 +112,7 @@ describe.each(EACH_PHASE)("a server that is $name", ({ name, phase }) => {
           await scene.expectEnd(again, expect);
           return;
         }
+        if (phase.isBusy === true) await scene.expectRefusal(expect);
         await scene.openGate();
         await scene.expectEnd(0, expect);
         expect((await scene.answer)?.status).toBe(phase.isBusy === true ? 200 : undefined);

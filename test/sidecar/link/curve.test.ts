@@ -2,15 +2,10 @@ import { readFileSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Dealer } from "zeromq";
 import { bindSecureTransport, type Transport } from "../../../src/sidecar/link/transport.js";
+import { readArguments } from "../../../src/sidecar/process/procfs.js";
 import { Gatekeeper, type SidecarKeys } from "../../../src/sidecar/link/curve.js";
-import {
-  createSetup,
-  expectNothingLeft,
-  PATIENCE,
-  runTask,
-  startReady,
-  waitForStatus,
-} from "../support.js";
+import { PATIENCE } from "../../support/processes.js";
+import { createSetup, expectNothingLeft, runTask, startReady, waitForStatus } from "../support.js";
 
 const TCP = { kind: "tcp", host: "127.0.0.1" } as const;
 
@@ -137,7 +132,7 @@ describe("a supervisor over tcp", () => {
     const { pid } = supervisor.status();
 
     const environment = readEnvironment(pid);
-    const command = readFileSync(`/proc/${pid ?? 0}/cmdline`, "utf8");
+    const command = readArguments(pid ?? Number.NaN).join(" ");
 
     expect(command).toContain("tcp://127.0.0.1:");
     for (const name of ["SERVER_KEY", "PUBLIC_KEY", "SECRET_KEY", "TOKEN"]) {
@@ -150,7 +145,7 @@ describe("a supervisor over tcp", () => {
   test("drops and counts what comes with the right key from a peer that it did not start", async () => {
     const { supervisor } = await startReady("normal", { transport: TCP });
     const { pid } = supervisor.status();
-    const command = readFileSync(`/proc/${pid ?? 0}/cmdline`, "utf8").split("\0");
+    const command = readArguments(pid ?? Number.NaN);
     const endpoint = command[command.indexOf("--endpoint") + 1] ?? "";
     const environment = readEnvironment(pid);
     const read = (name: string) => environment.get(`DALLE_SIDECAR_${name}`) ?? "";
@@ -170,7 +165,7 @@ describe("a supervisor over tcp", () => {
   test("counts the connections that it refused", async () => {
     const { supervisor } = await startReady("normal", { transport: TCP });
     const { pid } = supervisor.status();
-    const command = readFileSync(`/proc/${pid ?? 0}/cmdline`, "utf8").split("\0");
+    const command = readArguments(pid ?? Number.NaN);
     const endpoint = command[command.indexOf("--endpoint") + 1] ?? "";
 
     await speak({ endpoint }, null, "hello?");

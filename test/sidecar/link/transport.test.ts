@@ -7,7 +7,7 @@ import {
   type FramesListener,
   type Transport,
 } from "../../../src/sidecar/link/transport.js";
-import { makeFolder } from "../support.js";
+import { makeFolder } from "../../support/folder.js";
 
 interface Arrived {
   readonly peer: string;

@@ -8,7 +8,8 @@ import { openEndpoint } from "../../../src/sidecar/endpoint.js";
 import { EventLog } from "../../../src/sidecar/event-log.js";
 import { MAGIC } from "../../../src/wire/frames.js";
 import { DEFAULT_LIMITS } from "../../support/defaults.js";
-import { CONFIG, makeFolder } from "../support.js";
+import { makeFolder } from "../../support/folder.js";
+import { CONFIG } from "../support.js";
 
 /** Longer than anything but the reason of an end for good is waited for. */
 const LATE_MS = 200;

@@ -5,8 +5,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { endOrphan, recordSidecar } from "../../../src/sidecar/process/orphan.js";
 import { readPidNamespace } from "../../../src/sidecar/process/procfs.js";
 import { createRunFolder, sweepRunFolders } from "../../../src/sidecar/process/run-folder.js";
-import { isRunning } from "../../support/processes.js";
-import { expectGone, makeFolder } from "../support.js";
+import { makeFolder } from "../../support/folder.js";
+import { expectGone, isRunning } from "../../support/processes.js";
 
 /** A pid that no process has: over the highest that Linux gives. */
 const NO_PID = 2 ** 22 + 1;

@@ -2,8 +2,8 @@ import path from "node:path";
 import { Worker } from "node:worker_threads";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SidecarProcess } from "../../../src/sidecar/process/process.js";
-import { isRunning } from "../../support/processes.js";
-import { expectGone, PATIENCE, ROOT } from "../support.js";
+import { FIXTURES, ROOT } from "../../harness/paths.mjs";
+import { expectGone, isRunning, PATIENCE } from "../../support/processes.js";
 
 /** Runs a program of a few words in Node. */
 function start(program: string, command = process.execPath) {
@@ -95,7 +95,7 @@ describe("a sidecar process", () => {
   });
 
   test("cannot be started on a worker thread", async () => {
-    const worker = new Worker(path.join(ROOT, "test/fixtures/spawn-in-worker.mjs"));
+    const worker = new Worker(path.join(FIXTURES, "spawn-in-worker.mjs"));
     onTestFinished(async () => {
       await worker.terminate();
     });

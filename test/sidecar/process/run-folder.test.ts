@@ -3,7 +3,7 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { createRunFolder, sweepRunFolders } from "../../../src/sidecar/process/run-folder.js";
-import { makeFolder } from "../support.js";
+import { makeFolder } from "../../support/folder.js";
 
 /** A pid that no process has: over the highest that Linux gives. */
 const NO_PID = 2 ** 22 + 1;

@@ -1,9 +1,9 @@
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { makeFolder } from "../../support/folder.js";
 import {
   createSetup,
   expectNothingLeft,
-  makeFolder,
   runTask,
   startReady,
   startTask,
@@ -12,7 +12,7 @@ import {
 
 describe("a sidecar that fails again and again", () => {
   test("is left alone for a while, then tried once, until someone asks for it", async () => {
-    const { supervisor, lines } = createSetup("exit-0", {
+    const { supervisor, lines } = createSetup("exit-0 at before-hello", {
       limits: { breakerFailureLimit: 2, breakerPauseMs: 3_600_000 },
     });
     supervisor.start();
@@ -35,7 +35,7 @@ describe("a sidecar that fails again and again", () => {
   });
 
   test("is served by again after a trial that makes an image", async () => {
-    const { supervisor, lines } = createSetup("exit-0", {
+    const { supervisor, lines } = createSetup("exit-0 at before-hello", {
       args: ["--once", path.join(makeFolder(), "once")],
       limits: { breakerFailureLimit: 1, breakerPauseMs: 10 },
     });
@@ -54,7 +54,7 @@ describe("a sidecar that fails again and again", () => {
   });
 
   test("is served by again after a trial that stays ready without work", async () => {
-    const { supervisor } = createSetup("exit-0", {
+    const { supervisor } = createSetup("exit-0 at before-hello", {
       args: ["--once", path.join(makeFolder(), "once")],
       limits: { breakerFailureLimit: 1, breakerPauseMs: 10, stableMs: 20 },
     });
@@ -95,7 +95,7 @@ describe("a restart that is asked for", () => {
   });
 
   test("tries again what had failed for good", async () => {
-    const setup = createSetup("load-failed", {
+    const setup = createSetup("checkpoint-missing at loading", {
       args: ["--once", path.join(makeFolder(), "once")],
     });
     const { supervisor } = setup;

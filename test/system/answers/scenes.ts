@@ -1,19 +1,21 @@
-/** The servers that are asked, and when each request comes; all that is used of test/support is used here. */
+/** The servers that are asked, and when each request comes. */
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect } from "vitest";
-import { ServerProcess, START_LIMIT_MS, type Health } from "../../support/server-process.js";
+import { BuiltServer, type Health } from "../../harness/built-server.mjs";
+import { fakeSidecar } from "../../harness/sidecar-program.mjs";
+import { START_LIMIT_MS } from "../../harness/until.mjs";
 import type { Ask } from "./exchange.js";
 import { draw, EVERYTHING, METRICS, NANO, REFUSED, SAVED, STATE } from "./requests.js";
 
 /** Sends one request, notes its answer, and returns its images in base64. */
 type Send = (request: Ask) => Promise<string[]>;
-type Play = (server: ServerProcess, send: Send) => Promise<void>;
+type Play = (server: BuiltServer, send: Send) => Promise<void>;
 
 export interface Scene {
   readonly name: string;
   /** `folder` is for the use of this scene. */
-  readonly start: (folder: string) => Promise<ServerProcess>;
+  readonly start: (folder: string) => Promise<BuiltServer>;
   readonly play: Play;
   /** False where the pixels depend on the machine. */
   readonly hasPixels?: false;
@@ -24,19 +26,18 @@ export interface Scene {
 }
 
 /** A busy machine is no fault of a sidecar. */
-const PATIENT = "--missed_beats 600 --accept_timeout 600 --goodbye_time 600".split(" ");
+const PATIENT = ["--missed_beats", "600"];
 
 type IsWanted = (health: Health) => boolean;
-const until = (server: ServerProcess, isWanted: IsWanted) =>
+const until = (server: BuiltServer, isWanted: IsWanted) =>
   server.untilHealth(isWanted, START_LIMIT_MS);
 
 /** Tells the server to stop unless that has been done, waits for its end, and returns its log. */
 export async function end(
-  server: ServerProcess,
+  server: BuiltServer,
   { isStopped }: Scene,
-): Promise<ServerProcess["lines"]> {
-  if (isStopped !== true) server.kill("SIGTERM");
-  await server.exited;
+): Promise<BuiltServer["lines"]> {
+  await (isStopped === true ? server.exited : server.stop());
   return server.lines;
 }
 
@@ -92,13 +93,17 @@ const inTurn =
 /** A scene over the fake sidecar; its arguments and the server's flags are divided by spaces. */
 function fake(name: string, sidecar: string, flags: string, play: Play): Scene {
   const given = flags.split(" ").filter((flag) => flag !== "");
-  return { name, start: () => ServerProcess.start(sidecar, ...PATIENT, ...given), play };
+  const options = { program: fakeSidecar(sidecar), flags: [...PATIENT, ...given] };
+  return { name, start: () => BuiltServer.start(options), play };
 }
 
 function saving(format: string, sidecarCount: number): Scene {
   const flags = ["--save_to_disk", "true", "--img_format", format, "--sidecars", `${sidecarCount}`];
   const start = (folder: string) =>
-    ServerProcess.start("", ...PATIENT, ...flags, "--output_dir", path.join(folder, "pictures"));
+    BuiltServer.start({
+      program: fakeSidecar(),
+      flags: [...PATIENT, ...flags, "--output_dir", path.join(folder, "pictures")],
+    });
   return { name: `saving ${format}`, output: "pictures", start, play: whenReady(SAVED) };
 }
 
@@ -113,19 +118,19 @@ export const SCENES: readonly Scene[] = [
   saving("WEBP", 1),
   fake(
     "loading",
-    "--mode compile-hang",
+    "--fault hang --at compiling",
     "",
     whenHealth((now) => now.sidecar.phase?.name === "compile"),
   ),
   fake(
     "failed for good",
-    "--mode load-failed",
+    "--fault checkpoint-missing --at loading",
     "",
     whenHealth(({ state }) => state === "failed"),
   ),
   fake(
     "failed too often",
-    "--mode exit-0",
+    "--fault exit-0 --at before-hello",
     OPEN,
     whenHealth((now) => now.sidecar.breaker.state === "open"),
   ),
@@ -139,18 +144,20 @@ export const SCENES: readonly Scene[] = [
   ),
   fake(
     "poison",
-    "--mode poison",
+    "--fault sigkill --at poison",
     "--backoff_base 0",
     inTurn(poison, whenReady([...STATE, METRICS])),
   ),
-  fake("failing task", "--mode task-failed", "", whenReady([draw("a", 2), ...STATE])),
-  fake("prompt refused by the model", "--mode prompt-invalid", "", whenReady([draw("a", 2)])),
+  fake("failing task", "--refuse engine_error", "", whenReady([draw("a", 2), ...STATE])),
+  fake("prompt refused by the model", "--refuse prompt_invalid", "", whenReady([draw("a", 2)])),
   fake("late answer", GATE, "--request_timeout 1", whenReady([draw("a", 1)])),
   {
     name: "Nano",
     hasPixels: false,
-    start: (folder) =>
-      ServerProcess.startNano(path.join(folder, "cache"), "--slots", "2", ...PATIENT),
+    start: (folder) => {
+      const model = ["--model_version", "Nano", "--cache_dir", path.join(folder, "cache")];
+      return BuiltServer.start({ flags: [...model, "--slots", "2", ...PATIENT] });
+    },
     play: async (server, send) => {
       await whenReady(NANO)(server, send);
       const [alone] = await send(draw("a penguin", 1));

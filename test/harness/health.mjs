@@ -1,0 +1,60 @@
+/** Asks a server how it is: the part of /health_check that tests, soak and benches read. */
+import { get } from "node:http";
+import { text as readText } from "node:stream/consumers";
+import { z } from "zod";
+
+const sidecarSchema = z.looseObject({
+  state: z.string(),
+  pid: z.int().nullable(),
+  generation: z.int(),
+  nextTryAt: z.string().nullable(),
+  device: z.string().nullable(),
+  imageSize: z.string().nullable(),
+  breaker: z.looseObject({ state: z.string() }),
+  phase: z.looseObject({ name: z.string(), done: z.number() }).nullable(),
+  lastFailure: z.looseObject({ code: z.string(), reason: z.string() }).nullable(),
+  failures: z.record(z.string(), z.int()),
+});
+
+const healthSchema = z.looseObject({
+  state: z.string(),
+  ready: z.boolean(),
+  reason: z.string().nullable(),
+  model: z.string(),
+  sidecar: sidecarSchema,
+  sidecars: z.array(sidecarSchema),
+  queue: z.looseObject({
+    openJobs: z.int(),
+    completedJobs: z.int(),
+    runningImages: z.int(),
+    finishedImages: z.int(),
+    retriedImages: z.int(),
+  }),
+  saving: z.looseObject({ savedCount: z.int(), failedCount: z.int() }).nullable(),
+});
+
+/** @typedef {z.output<typeof healthSchema>} Health */
+
+/**
+ * Asks on a connection of its own: one that stays open would count as a descriptor of the server.
+ *
+ * @param {string} url
+ * @returns {Promise<{ status: number, body: string }>}
+ */
+export function ask(url) {
+  return new Promise((resolve, reject) => {
+    get(url, { agent: false }, (response) => {
+      readText(response).then((body) => {
+        resolve({ status: response.statusCode ?? 0, body });
+      }, reject);
+    }).on("error", reject);
+  });
+}
+
+/**
+ * @param {string} url of the server
+ * @returns {Promise<Health>}
+ */
+export async function readHealth(url) {
+  return healthSchema.parse(JSON.parse((await ask(`${url}/health_check`)).body));
+}
