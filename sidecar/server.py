@@ -20,7 +20,7 @@ import zmq
 from sidecar import __version__
 from sidecar.compute_port import Compute, StartCompute
 from sidecar.connection import Connection, connect, describe_obstacle
-from sidecar.wire.frames import ProtocolError, VersionMismatchError, decode, encode
+from sidecar.wire.frames import ProtocolError, VersionMismatchError, decode_down, encode
 from sidecar.wire.messages import (
     Accepted,
     Beat,
@@ -159,7 +159,7 @@ class _Server:
         while self._exit_code is None and self._socket.poll(0, zmq.POLLIN):
             frames = self._socket.recv_multipart()
             try:
-                message = decode(frames, "down")
+                message = decode_down(frames)
                 if message is not None:
                     self._handle(message)
             except ProtocolError as error:

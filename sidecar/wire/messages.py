@@ -1,7 +1,7 @@
-"""The messages of the wire protocol and the records in them, as frozen dataclasses.
+"""The messages of the wire protocol and the records in them, each field with its check.
 
-The twin of src/wire/messages.ts, in the same order. Fields are snake_case here and camelCase
-on the wire; the second part of an annotation is the check of the field.
+The twin of src/wire/messages.ts, in the same order. Here a message is a frozen dataclass; its
+fields are snake_case, and camelCase on the wire.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from sidecar.wire.fields import (
 )
 
 MAX_IMAGE_SIDE = 4096
+CHANNELS = 3
 
 Text: TypeAlias = Annotated[str, text]
 Identifier: TypeAlias = Annotated[str, identifier]
@@ -44,22 +45,22 @@ class SidecarConfig:
     HF_TOKEN, HF_HUB_OFFLINE, proxies) it reads from its environment.
 
     `checkpoint` and `vqgan` are folders or `hf:owner/name[@revision]`, which is fetched first
-    (`vqgan` None: look in the checkpoint and beside it),
-    `slots` the images decoded together, `chunk_tokens` the image tokens between two looks at the
-    outside world, `cache_dir` JAX's persistent compile cache (None: none is kept),
-    `beat_interval_ms` the time between two unasked beats.
+    (`vqgan` None: look in the checkpoint and beside it), `slots` the images decoded together,
+    `chunk_tokens` the image tokens between two looks at the outside world, `cache_dir` JAX's
+    persistent compile cache (None: none is kept), `beat_interval_ms` the time between two unasked
+    beats.
     """
 
-    model_version: Annotated[str, text]
-    checkpoint: Annotated[str, text]
+    model_version: Text
+    checkpoint: Text
     vqgan: Annotated[str | None, nullable(text)]
-    slots: Annotated[int, integer(1)]
-    chunk_tokens: Annotated[int, integer(1)]
+    slots: Size
+    chunk_tokens: Size
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], one_of("auto", "float32", "bfloat16")
     ]
     cache_dir: Annotated[str | None, nullable(text)]
-    beat_interval_ms: Annotated[int, integer(1)]
+    beat_interval_ms: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A sign of life: of the I/O thread by itself, of the compute thread by count and age."""
+    """A sign of life: of the I/O thread by itself, of the compute thread by its last step's age."""
 
     TYPE: ClassVar[str] = "BEAT"
     sequence: Count
@@ -259,8 +260,10 @@ class Bye:
     reason: Text
 
 
+# From the sidecar to the server.
 UpMessage: TypeAlias = (
     Hello | Phase | Ready | Accepted | Rejected | Progress | Image | Failed | Beat | Bye
 )
+# From the server to the sidecar.
 DownMessage: TypeAlias = Welcome | Generate | Cancel | Ping | Drain
 Message: TypeAlias = UpMessage | DownMessage

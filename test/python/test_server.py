@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 import zmq
 
-from sidecar.wire.frames import decode, encode
+from sidecar.wire.frames import decode_up, encode
 from sidecar.wire.messages import (
     Accepted,
     Beat,
@@ -96,7 +96,7 @@ class Host:
         assert self._router.poll(PATIENCE_MS), "the sidecar says nothing"
         identity, *frames = self._router.recv_multipart()
         assert identity == b"s0-g1"
-        message = decode(frames, "up")
+        message = decode_up(frames)
         assert message is not None
         return message
 
