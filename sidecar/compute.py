@@ -9,7 +9,6 @@ import queue
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 
 from sidecar.compute_port import Command, Emit
 from sidecar.loading import LoadedModel, describe_failure, is_out_of_memory, load_model
@@ -35,15 +34,6 @@ def start_compute(config: SidecarConfig, emit: Emit) -> "ComputeThread":
     return compute
 
 
-@dataclass
-class _Pulse:
-    """What the beat tells of this thread; replaced as a whole, so that a reader never sees half."""
-
-    count: int
-    phase: str
-    at: float
-
-
 class ComputeThread(threading.Thread):
     """See the module; the public methods may be called from any thread and never block."""
 
@@ -55,16 +45,17 @@ class ComputeThread(threading.Thread):
         self._waiting: deque[Task] = deque()
         self._running: dict[str, Task] = {}
         self._draining = False
-        self._pulse = _Pulse(0, "starting", time.monotonic())
+        # Replaced as a whole, so that a reader in another thread never sees half of it.
+        self._pulse = ("starting", time.monotonic())
 
     def submit(self, command: Command) -> None:
         """Hand over a command; it is obeyed at the next chunk."""
         self._commands.put(command)
 
-    def counter(self) -> tuple[int, str, float]:
-        """How often the thread has shown life, what it is doing, and seconds since it last did."""
-        pulse = self._pulse
-        return pulse.count, pulse.phase, time.monotonic() - pulse.at
+    def pulse(self) -> tuple[str, float]:
+        """What the thread is doing, and the seconds since it last showed life."""
+        phase, at = self._pulse
+        return phase, time.monotonic() - at
 
     def run(self) -> None:
         """Load, say READY, work until drained. A fault ends the sidecar: the server starts another."""
@@ -83,7 +74,7 @@ class ComputeThread(threading.Thread):
             self._emit(Failed(None, None, code, reason, retryable, fatal=True))
 
     def _beat(self, phase: str) -> None:
-        self._pulse = _Pulse(self._pulse.count + 1, phase, time.monotonic())
+        self._pulse = (phase, time.monotonic())
 
     def _beat_busy(self) -> None:
         self._beat("drain" if self._draining else "generate")

@@ -15,8 +15,8 @@ class Compute(Protocol):
         """Hand over a command; the answers come through `emit`."""
         ...
 
-    def counter(self) -> tuple[int, str, float]:
-        """Steps done so far, the phase of BEAT it is in, and the seconds since the last step."""
+    def pulse(self) -> tuple[str, float]:
+        """The phase of BEAT it is in, and the seconds since its last step."""
         ...
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -18,12 +18,12 @@ from sidecar.checkpoint.folder import (
     open_text,
 )
 from sidecar.checkpoint.memory_check import MemoryInsufficientError, check_memory
+from sidecar.checkpoint.sampling_defaults import SAMPLING_LIMITS
 from sidecar.checkpoint.weight_files import CheckpointError
 from sidecar.compute_port import Emit
 from sidecar.engine.engine import Engine, SlotRequest
 from sidecar.hub.address import HubAddress, is_hub_address
 from sidecar.hub.errors import HubError
-from sidecar.model.config import SAMPLING_LIMITS, SamplingSettings
 from sidecar.model.json_values import ConfigError
 from sidecar.text import TextProcessor, TokenizerError
 from sidecar.wire.messages import (
@@ -31,8 +31,7 @@ from sidecar.wire.messages import (
     Phase,
     Ready,
     Sampling,
-    SamplingDefaults,
-    SamplingLimits,
+    SamplingSettings,
     SidecarConfig,
 )
 
@@ -47,7 +46,6 @@ class LoadedModel:
 
     engine: Engine
     text: TextProcessor
-    sampling: SamplingSettings
     image_tokens: int
 
 
@@ -88,7 +86,7 @@ def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
         _warm_up(engine, text, found, phases)
     emit(_describe(config, found, weights, dtype, phases.seconds))
     engine.compile_between()
-    return LoadedModel(engine, text, found.sampling, found.config.image_length)
+    return LoadedModel(engine, text, found.config.image_length)
 
 
 def describe_failure(error: Exception) -> tuple[str, bool]:
@@ -158,7 +156,7 @@ def _warm_up(
 ) -> None:
     """Make one whole picture: what fails only when it runs must not fail in a user's request."""
     encoded = text.encode(WARM_UP_PROMPT)
-    engine.admit(SlotRequest("warm-up", encoded.ids, encoded.mask, 0, found.sampling))
+    engine.admit(SlotRequest("warm-up", encoded.ids, encoded.mask, 0, SamplingSettings()))
     while engine.running:
         drawn = sum(drawn for _, drawn in engine.progress())
         phases.report(drawn, found.config.image_length, "tokens")
@@ -174,28 +172,19 @@ def _describe(
 ) -> Ready:
     device = jax.devices()[0]
     memory = device.memory_stats() or {}
-    defaults = found.sampling
     return Ready(
         slots=config.slots,
         image_width=found.image_side,
         image_height=found.image_side,
         image_tokens=found.config.image_length,
-        text_tokens=found.config.max_text_length,
         device=f"{device.platform}:{device.id} {device.device_kind}",
         memory_bytes=memory.get("bytes_limit"),
         precision="float32" if dtype == jnp.float32 else "bfloat16",
         checkpoint_hash=weights.digest,
         phase_seconds=seconds,
         sampling=Sampling(
-            defaults=SamplingDefaults(
-                defaults.cond_scale, defaults.temperature, defaults.top_k, defaults.top_p
-            ),
-            limits=SamplingLimits(
-                cond_scale=SAMPLING_LIMITS["cond_scale"],
-                temperature=SAMPLING_LIMITS["temperature"],
-                top_k=(0, found.vqgan_config.n_embed),
-                top_p=SAMPLING_LIMITS["top_p"],
-            ),
+            defaults=found.sampling,
+            limits=replace(SAMPLING_LIMITS, top_k=(0, found.vqgan_config.n_embed)),
         ),
     )
 

@@ -248,9 +248,9 @@ class _Server:
         self._next_beat_s = time.monotonic() + self._beat_interval_s
         if self._outbox:
             return
-        count, phase, age_s = compute.counter()
+        phase, age_s = compute.pulse()
         age_ms = max(0, round(age_s * 1000))
-        self._send(Beat(self._sequence, count, phase, age_ms, _read_rss_bytes(), None))
+        self._send(Beat(self._sequence, phase, age_ms, _read_rss_bytes()))
 
     def _send(self, message: UpMessage) -> None:
         self._outbox.append(encode(message))

@@ -136,13 +136,13 @@ function buildParts(config: Config, log: Logger): Parts {
 }
 
 function createPool(config: Config, log: Logger): SidecarPool {
-  const { modelVersion, checkpoint, vqgan, slots, chunkTokens, precision, cacheDir } = config;
+  const { checkpoint, vqgan, slots, chunkTokens, precision, cacheDir } = config;
   const members = config.devices.map((device, index) => {
     const env = device === null ? {} : { CUDA_VISIBLE_DEVICES: device };
     return new Supervisor({
       index,
       program: { command: config.python, args: ["-m", "sidecar"], cwd: config.packageRoot, env },
-      config: { modelVersion, checkpoint, vqgan, slots, chunkTokens, precision, cacheDir },
+      config: { checkpoint, vqgan, slots, chunkTokens, precision, cacheDir },
       limits: config.supervision,
       prefetch: config.prefetch,
       transport: config.transport,

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import numpy as np
 
-from sidecar.model.config import SamplingSettings
+from sidecar.wire.messages import SamplingSettings
 from training.contact_sheet import contact_sheet
 from training.examiner import Verdict, examine
 from training.judge import Judge

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from sidecar.checkpoint.folder import load_weights, open_checkpoint, open_text
 from sidecar.engine.engine import Engine, SlotRequest
-from sidecar.model.config import SamplingSettings
+from sidecar.wire.messages import SamplingSettings
 
 SLOTS = 8
 

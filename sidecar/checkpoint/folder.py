@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import jax.numpy as jnp
 from blake3 import blake3
 
+from sidecar.checkpoint.sampling_defaults import UPSTREAM_SAMPLING, read_sampling
 from sidecar.checkpoint.weight_files import (
     INDEX_FILE,
     WEIGHTS_FILE,
@@ -23,16 +24,14 @@ from sidecar.checkpoint.weight_files import (
     is_shard_name,
 )
 from sidecar.checkpoint.weights import Params, load_dallebart, load_vqgan
-from sidecar.model.config import ModelConfig, SamplingSettings, VQGANConfig
+from sidecar.model.config import ModelConfig, VQGANConfig
 from sidecar.model.json_values import ConfigError
 from sidecar.text import TextProcessor
+from sidecar.wire.messages import SamplingSettings
 
 Parsed = TypeVar("Parsed")
 
 TORCH_FILES = ("*.bin", "*.safetensors", "*.pt", "*.pth", "*.ckpt")
-
-# transformers' defaults (the published config files name none of these) and the notebook's condition scale.
-UPSTREAM_SAMPLING = SamplingSettings(cond_scale=10.0, temperature=1.0, top_k=50, top_p=1.0)
 
 
 class CheckpointNotFoundError(FileNotFoundError):
@@ -84,7 +83,7 @@ def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolder
         )
     sampling = UPSTREAM_SAMPLING
     if (folder / "sampling.json").exists():
-        sampling = _read(folder / "sampling.json", SamplingSettings.from_json)
+        sampling = _read(folder / "sampling.json", read_sampling)
     return CheckpointFolders(folder, vqgan_folder, config, vqgan_config, sampling)
 
 

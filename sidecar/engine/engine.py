@@ -7,7 +7,7 @@ two), and a chunk runs the smallest that holds all busy slots.
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import jax
@@ -16,7 +16,7 @@ import numpy as np
 from jax.stages import Wrapped
 from jaxtyping import Int32, UInt8
 
-from sidecar.checkpoint.folder import UPSTREAM_SAMPLING, CheckpointFolders, Weights
+from sidecar.checkpoint.folder import CheckpointFolders, Weights
 from sidecar.engine.slots import (
     Prompt,
     decode_chunk,
@@ -25,10 +25,10 @@ from sidecar.engine.slots import (
     fill_slot,
     read_prompt,
 )
-from sidecar.model.config import SamplingSettings
 from sidecar.model.dallebart import DalleBart
 from sidecar.model.sampling import SlotSampling
 from sidecar.model.vqgan_decoder import VQGANDecoder
+from sidecar.wire.messages import SamplingSettings
 
 # The images of one job arrive one after the other: its prompt is read once.
 REMEMBERED_PROMPTS = 32
@@ -77,6 +77,7 @@ class Engine:
         """
         self._image_length = found.config.image_length
         self._weights = weights
+        self._defaults = found.sampling
         self._unconditional = unconditional
         self._chunk_tokens = chunk_tokens
         self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
@@ -134,7 +135,7 @@ class Engine:
         Args:
             report: called with how many programs are done and how many there are.
         """
-        task = SlotRequest("compile", *self._unconditional, seed=0, sampling=UPSTREAM_SAMPLING)
+        task = SlotRequest("compile", *self._unconditional, seed=0, sampling=SamplingSettings())
         sizes = sorted({min(self._decode_chunk), max(self._decode_chunk)})
         total = len(sizes) + 1
         report(0, total)
@@ -163,15 +164,12 @@ class Engine:
     def admit(self, task: SlotRequest) -> None:
         """Put a task into the lowest free slot; there must be one."""
         slot = self._task_ids.index(None)
-        sampling = task.sampling
-        settings = SlotSampling(
-            jnp.float32(sampling.cond_scale),
-            jnp.float32(sampling.temperature),
-            jnp.int32(sampling.top_k),
-            jnp.float32(sampling.top_p),
-        )
         self._batch = self._fill_slot(
-            self._batch, np.int32(slot), self._prompt_of(task), np.uint32(task.seed), settings
+            self._batch,
+            np.int32(slot),
+            self._prompt_of(task),
+            np.uint32(task.seed),
+            self._sampling_of(task),
         )
         self._task_ids[slot] = task.task_id
         self._drawn[slot] = 0
@@ -226,6 +224,17 @@ class Engine:
         if len(self._prompts) > REMEMBERED_PROMPTS:
             self._prompts.popitem(last=False)
         return prompt
+
+    def _sampling_of(self, task: SlotRequest) -> SlotSampling:
+        """The settings of a task; the checkpoint's own where it leaves one open."""
+        asked = {name: value for name, value in asdict(task.sampling).items() if value is not None}
+        settings = replace(self._defaults, **asked)
+        return SlotSampling(
+            jnp.float32(settings.cond_scale),
+            jnp.float32(settings.temperature),
+            jnp.int32(settings.top_k),
+            jnp.float32(settings.top_p),
+        )
 
 
 def _batch_sizes(slots: int) -> list[int]:

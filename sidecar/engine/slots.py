@@ -63,7 +63,7 @@ def empty_batch(config: ModelConfig, slots: int, unconditional: Prompt) -> SlotB
         tokens=jnp.zeros((slots, config.image_length), jnp.int32),
         seeds=jax.vmap(jax.random.key)(jnp.zeros(slots, jnp.uint32)),
         settings=SlotSampling(
-            condition_scale=jnp.ones(slots),
+            cond_scale=jnp.ones(slots),
             temperature=jnp.ones(slots),
             top_k=jnp.ones(slots, jnp.int32),
             top_p=jnp.ones(slots),

@@ -231,43 +231,6 @@ class VQGANConfig:
         return 2 ** (len(self.ch_mult) - 1)
 
 
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How tokens are drawn: guidance strength, then temperature, top-k (0: off) and top-p (1: off)."""
-
-    cond_scale: float
-    temperature: float
-    top_k: int
-    top_p: float
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, object]) -> "SamplingSettings":
-        """Validate a checkpoint's `sampling.json` (keys condScale, temperature, topK, topP).
-
-        Raises:
-            ConfigError: a missing or mistyped key, or a value outside `SAMPLING_LIMITS`.
-        """
-        settings = cls(
-            cond_scale=read_number(values, "condScale"),
-            temperature=read_number(values, "temperature"),
-            top_k=read_typed(values, "topK", int),
-            top_p=read_number(values, "topP"),
-        )
-        for name, (low, high) in SAMPLING_LIMITS.items():
-            if not low <= getattr(settings, name) <= high:
-                raise ConfigError(f"{name} is {getattr(settings, name)}, expected {low} to {high}")
-        return settings
-
-
-# Upstream's own bounds where it has some; the upper ends only keep float32 arithmetic finite.
-SAMPLING_LIMITS: Mapping[str, tuple[float, float]] = {
-    "cond_scale": (0.0, 100.0),
-    "temperature": (0.01, 100.0),
-    "top_k": (0, 2**31 - 1),
-    "top_p": (0.0, 1.0),
-}
-
-
 def _read_tau(values: Mapping[str, object]) -> float:
     tau = read_number(values, "tau_init", default=0.05)
     if tau <= 0:

@@ -15,10 +15,10 @@ from jaxtyping import Array, Float, Int, Key
 class SlotSampling(NamedTuple):
     """Sampling settings of S slots.
 
-    `top_k` 0 switches top-k off; `top_p` 1 switches top-p off; `condition_scale` 1 switches guidance off.
+    `top_k` 0 switches top-k off; `top_p` 1 switches top-p off; `cond_scale` 1 switches guidance off.
     """
 
-    condition_scale: Float[Array, "S"]
+    cond_scale: Float[Array, "S"]
     temperature: Float[Array, "S"]
     top_k: Int[Array, "S"]
     top_p: Float[Array, "S"]
@@ -84,7 +84,7 @@ def sample(
     Ranking the whole vocabulary costs more than the rest of the step, and the default top-k is 50.
     """
     vocabulary = conditional.shape[1]
-    logits = guide(conditional, unconditional, settings.condition_scale)
+    logits = guide(conditional, unconditional, settings.cond_scale)
 
     def draw_among(candidates: int) -> Int[Array, "S"]:
         return draw(keys, *rank(logits, settings, candidates))

@@ -82,7 +82,7 @@ class TextProcessor:
         return cls(tokenizer, normalizer, vocab_size=vocab_size, unknown_id=unknown_id)
 
     def encode(self, prompt: str) -> EncodedText:
-        """Encode one prompt; any string will do, lone surrogates and the empty one included."""
+        """Encode one prompt: any well-formed string, the empty one included."""
         return self._encode_text(self._normalizer.normalize(prompt) if self._normalizer else prompt)
 
     def unconditional(self) -> EncodedText:
@@ -93,16 +93,11 @@ class TextProcessor:
         return self._encode_text("")
 
     def _encode_text(self, text: str) -> EncodedText:
-        encoding = self._tokenizer.encode(_replace_lone_surrogates(text))
+        encoding = self._tokenizer.encode(text)
         ids = np.asarray(encoding.ids, dtype=np.int32)
         mask = np.asarray(encoding.attention_mask, dtype=np.int32)
         known_ids = np.where(ids < self._vocab_size, ids, self._unknown_id)
         return EncodedText(known_ids, mask, int(mask.sum()))
-
-
-def _replace_lone_surrogates(text: str) -> str:
-    """Any string as text that UTF-8 can say; upstream's version of the library did it by itself."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:

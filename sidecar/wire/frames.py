@@ -5,7 +5,7 @@ same messages in the same order, the same checks and the same words in the error
 both read test/fixtures/wire.json, one example of each message; docs/protocol.md is the prose.
 Frames, after the identity frame of ZeroMQ:
 
-    [ "DALLE/1" ] [ TYPE ] [ JSON header, UTF-8 ] [ payload, on IMAGE only ]
+    [ "DALLE/2" ] [ TYPE ] [ JSON header, UTF-8 ] [ payload, on IMAGE only ]
 
 An unknown TYPE is ignored and so is an unknown header field; a known TYPE with anything wrong is
 refused with a ProtocolError that names the message, the field and what was expected.
@@ -20,7 +20,7 @@ from typing import Any, Literal, NoReturn, cast, get_args
 from sidecar.wire.fields import Refusal, read_fields, to_json
 from sidecar.wire.messages import CHANNELS, DownMessage, Image, Message, UpMessage
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAGIC = f"DALLE/{PROTOCOL_VERSION}"
 MAX_HEADER_BYTES = 1024 * 1024
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024

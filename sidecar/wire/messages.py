@@ -30,7 +30,6 @@ Text: TypeAlias = Annotated[str, text]
 Identifier: TypeAlias = Annotated[str, identifier]
 Count: TypeAlias = Annotated[int, integer()]
 Size: TypeAlias = Annotated[int, integer(1)]
-Number: TypeAlias = Annotated[float, number]
 NumberRange: TypeAlias = Annotated[tuple[float, float], range_of(number)]
 CountRange: TypeAlias = Annotated[tuple[int, int], range_of(integer())]
 ImageSide: TypeAlias = Annotated[int, integer(1, MAX_IMAGE_SIDE)]
@@ -51,7 +50,6 @@ class SidecarConfig:
     beats.
     """
 
-    model_version: Text
     checkpoint: Text
     vqgan: Annotated[str | None, nullable(text)]
     slots: Size
@@ -64,13 +62,13 @@ class SidecarConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingDefaults:
-    """The sampling settings of the checkpoint, used where a task gives None; `top_k` 0 is off."""
+class SamplingSettings:
+    """What the sampler is asked for; None is the checkpoint's own value, `top_k` 0 is off."""
 
-    cond_scale: Number
-    temperature: Number
-    top_k: Count
-    top_p: Number
+    cond_scale: Annotated[float | None, nullable(number)] = None
+    temperature: Annotated[float | None, nullable(number)] = None
+    top_k: Annotated[int | None, nullable(integer())] = None
+    top_p: Annotated[float | None, nullable(number)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +83,9 @@ class SamplingLimits:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What a task may ask of the sampler."""
+    """What a task may ask of the sampler, and the checkpoint's own values."""
 
-    defaults: Annotated[SamplingDefaults, record(SamplingDefaults)]
+    defaults: Annotated[SamplingSettings, record(SamplingSettings)]
     limits: Annotated[SamplingLimits, record(SamplingLimits)]
 
 
@@ -130,7 +128,6 @@ class Ready:
     image_width: ImageSide
     image_height: ImageSide
     image_tokens: Size
-    text_tokens: Size
     device: Text
     memory_bytes: Annotated[int | None, nullable(integer())]
     precision: Annotated[Literal["float32", "bfloat16"], one_of("float32", "bfloat16")]
@@ -141,17 +138,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Make one image. Sampling settings of None are the checkpoint's; `preview_every` 0 is off."""
+    """Make one image; `preview_every` counts the tokens between two previews, 0 for none."""
 
     TYPE: ClassVar[str] = "GENERATE"
     task_id: Identifier
     attempt: Size
     prompt: Text
     seed: Seed
-    cond_scale: Annotated[float | None, nullable(number)]
-    temperature: Annotated[float | None, nullable(number)]
-    top_k: Annotated[int | None, nullable(integer())]
-    top_p: Annotated[float | None, nullable(number)]
+    sampling: Annotated[SamplingSettings, record(SamplingSettings)]
     preview_every: Count
     deadline_in_ms: Count
 
@@ -235,14 +229,12 @@ class Beat:
 
     TYPE: ClassVar[str] = "BEAT"
     sequence: Count
-    compute_count: Count
     phase: Annotated[
         str,
         one_of("starting", "download", "load", "compile", "warm_up", "idle", "generate", "drain"),
     ]
     step_age_ms: Count
     rss_bytes: Count
-    device_bytes: Annotated[int | None, nullable(integer())]
 
 
 @dataclass(frozen=True, slots=True)

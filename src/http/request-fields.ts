@@ -1,8 +1,10 @@
 import { z } from "zod";
 import { AppError } from "../errors.js";
 import { neutralizeText } from "../log.js";
-import type { SamplingSettings } from "../jobs/broker.js";
+import type { SamplingLimits, SamplingSettings } from "../jobs/broker.js";
 import type { JsonObject } from "./body.js";
+
+export type { SamplingLimits };
 
 export const MAX_PROMPT_CHARACTERS = 4_000;
 const MAX_SEED = 2 ** 32 - 1;
@@ -28,14 +30,6 @@ export function promptField(): z.ZodType<string> {
     .string({ error })
     .refine((text) => /\S/u.test(text) && countCharacters(text) <= MAX_PROMPT_CHARACTERS, { error })
     .transform((text) => Buffer.from(text, "utf8").toString("utf8"));
-}
-
-/** The range of each sampling setting that the loaded model takes. */
-export interface SamplingLimits {
-  readonly condScale: readonly [number, number];
-  readonly temperature: readonly [number, number];
-  readonly topK: readonly [number, number];
-  readonly topP: readonly [number, number];
 }
 
 /** What is let through before the sidecar has told the limits of its model; it checks again. */

@@ -1,6 +1,6 @@
-import type { SamplingSettings, TaskImage } from "../sidecar/task.js";
+import type { SamplingLimits, SamplingSettings, TaskImage } from "../sidecar/task.js";
 
-export type { SamplingSettings };
+export type { SamplingLimits, SamplingSettings };
 
 /** What a request becomes: one prompt, one seed for each image, and the time it may take. */
 export interface JobSpec {

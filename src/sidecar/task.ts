@@ -1,10 +1,6 @@
-/** What the sampler is asked for; null is the checkpoint's own value, `topK` 0 means off. */
-export interface SamplingSettings {
-  readonly condScale: number | null;
-  readonly temperature: number | null;
-  readonly topK: number | null;
-  readonly topP: number | null;
-}
+import type { SamplingLimits, SamplingSettings } from "../wire/messages.js";
+
+export type { SamplingLimits, SamplingSettings };
 
 /** One image to make. */
 export interface Task {

@@ -6,7 +6,7 @@
  * both read test/fixtures/wire.json, one example of each message; docs/protocol.md is the prose.
  * Frames, after the identity frame of ZeroMQ:
  *
- *     [ "DALLE/1" ] [ TYPE ] [ JSON header, UTF-8 ] [ payload, on IMAGE only ]
+ *     [ "DALLE/2" ] [ TYPE ] [ JSON header, UTF-8 ] [ payload, on IMAGE only ]
  *
  * An unknown TYPE is ignored and so is an unknown header field; a known TYPE with anything wrong is
  * refused with a ProtocolError that names the message, the field and what was expected.
@@ -14,7 +14,7 @@
 import { z } from "zod";
 import { downMessage, upMessage, type DownMessage, type UpMessage } from "./messages.js";
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 export const MAGIC = `DALLE/${PROTOCOL_VERSION}`;
 export const MAX_HEADER_BYTES = 1024 * 1024;
 export const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;

@@ -38,7 +38,6 @@ const seed = integer(0, 2 ** 32 - 1);
  * compile cache (null: none is kept), `beatIntervalMs` the time between two unasked beats.
  */
 const sidecarConfig = record({
-  modelVersion: text,
   checkpoint: text,
   vqgan: text.nullable(),
   slots: size,
@@ -48,12 +47,12 @@ const sidecarConfig = record({
   beatIntervalMs: size,
 });
 
-/** The sampling settings of the checkpoint, used where a task gives null; `topK` 0 is off. */
-const samplingDefaults = record({
-  condScale: number,
-  temperature: number,
-  topK: count,
-  topP: number,
+/** What the sampler is asked for; null is the checkpoint's own value, `topK` 0 is off. */
+const samplingSettings = record({
+  condScale: number.nullable(),
+  temperature: number.nullable(),
+  topK: count.nullable(),
+  topP: number.nullable(),
 });
 
 /** The lowest and highest value of each sampling setting, both allowed. */
@@ -64,8 +63,8 @@ const samplingLimits = record({
   topP: rangeOf(number),
 });
 
-/** What a task may ask of the sampler. */
-const sampling = record({ defaults: samplingDefaults, limits: samplingLimits });
+/** What a task may ask of the sampler, and the checkpoint's own values. */
+const sampling = record({ defaults: samplingSettings, limits: samplingLimits });
 
 /** First message of a sidecar: who it is. `token` proves that the server started it. */
 const hello = message("HELLO", { build: text, pid: size, generation: size, token: text });
@@ -87,7 +86,6 @@ const ready = message("READY", {
   imageWidth: imageSide,
   imageHeight: imageSide,
   imageTokens: size,
-  textTokens: size,
   device: text,
   memoryBytes: count.nullable(),
   precision: oneOf("float32", "bfloat16"),
@@ -96,16 +94,13 @@ const ready = message("READY", {
   sampling,
 });
 
-/** Make one image. Sampling settings of null are the checkpoint's; `previewEvery` 0 is off. */
+/** Make one image; `previewEvery` counts the tokens between two previews, 0 for none. */
 const generate = message("GENERATE", {
   taskId: identifier,
   attempt: size,
   prompt: text,
   seed,
-  condScale: number.nullable(),
-  temperature: number.nullable(),
-  topK: count.nullable(),
-  topP: number.nullable(),
+  sampling: samplingSettings,
   previewEvery: count,
   deadlineInMs: count,
 });
@@ -159,11 +154,9 @@ const ping = message("PING", { sequence: count });
 /** A sign of life: of the I/O thread by itself, of the compute thread by the age of its last step. */
 const beat = message("BEAT", {
   sequence: count,
-  computeCount: count,
   phase: oneOf("starting", "download", "load", "compile", "warm_up", "idle", "generate", "drain"),
   stepAgeMs: count,
   rssBytes: count,
-  deviceBytes: count.nullable(),
 });
 
 /** Finish what runs, take nothing new, say BYE and exit. */
@@ -190,6 +183,8 @@ export const upMessage = z.discriminatedUnion("type", [
 export const downMessage = z.discriminatedUnion("type", [welcome, generate, cancel, ping, drain]);
 
 export type SidecarConfig = z.infer<typeof sidecarConfig>;
+export type SamplingSettings = Readonly<z.infer<typeof samplingSettings>>;
+export type SamplingLimits = Readonly<z.infer<typeof samplingLimits>>;
 export type Hello = z.infer<typeof hello>;
 export type Phase = z.infer<typeof phase>;
 export type Ready = z.infer<typeof ready>;

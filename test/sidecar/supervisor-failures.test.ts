@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { RunOptions } from "../../src/sidecar/task.js";
+import { MAGIC } from "../../src/wire/frames.js";
 import {
   createSetup,
   createTask,
@@ -173,7 +174,7 @@ describe("a sidecar that does not start", () => {
 
   test.each([
     ["load-failed", "checkpoint_not_found", "no config.json in the folder; pass --checkpoint"],
-    ["wrong-version", "version_mismatch", "expected DALLE/1, got DALLE/999"],
+    ["wrong-version", "version_mismatch", `expected ${MAGIC}, got DALLE/999`],
   ])("%s is permanent: there is no second try", async (mode, code, words) => {
     const setup = createSetup(mode, { limits: { killGraceMs: 50 } });
     setup.supervisor.start();

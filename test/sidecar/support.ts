@@ -22,7 +22,6 @@ export const FAKE_SIDECAR = path.join(ROOT, "test/fixtures/fake_sidecar.py");
 export const PATIENCE = { timeout: 20_000, interval: 10 };
 
 export const CONFIG: SupervisorOptions["config"] = {
-  modelVersion: "Nano",
   checkpoint: "/nowhere",
   vqgan: null,
   slots: 2,

@@ -138,10 +138,9 @@ function toGenerate(task: Task): DownMessage {
     type: "GENERATE",
     taskId: task.taskId,
     attempt: task.attempt,
-    // Half a surrogate pair has no UTF-8; it becomes U+FFFD here, as everywhere in Node.
-    prompt: Buffer.from(task.prompt).toString(),
+    prompt: task.prompt,
     seed: task.seed,
-    ...task.sampling,
+    sampling: task.sampling,
     previewEvery: 0,
     deadlineInMs: Math.max(0, Math.ceil(task.deadlineInMs)),
   };

@@ -59,7 +59,7 @@ def warp(case: dict[str, Any]) -> Distribution:
     conditional = arrays[f"cond_{case['logits']}"]
     slots, vocabulary = conditional.shape
     settings = _settings_of(case, slots)
-    guided = guide(conditional, arrays[f"uncond_{case['logits']}"], settings.condition_scale)
+    guided = guide(conditional, arrays[f"uncond_{case['logits']}"], settings.cond_scale)
     values, ids = rank(guided, settings, vocabulary)
     by_id = np.full((slots, vocabulary), -np.inf)
     np.put_along_axis(by_id, np.asarray(ids), np.asarray(jax.nn.log_softmax(values)), axis=1)
@@ -120,7 +120,7 @@ def _settings_of(case: dict[str, Any], slots: int) -> SlotSampling:
         return jnp.full(slots, value, dtype)
 
     return SlotSampling(
-        each("condition_scale", 1.0, jnp.float32),
+        each("cond_scale", 1.0, jnp.float32),
         each("temperature", 1.0, jnp.float32),
         each("top_k", 50, jnp.int32),
         each("top_p", 1.0, jnp.float32),

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.goldens import VQGAN_FOLDER, golden, model_folder, steps_to_compare
 
-from sidecar.checkpoint.folder import UPSTREAM_SAMPLING, load_weights, open_checkpoint
+from sidecar.checkpoint.folder import load_weights, open_checkpoint
+from sidecar.checkpoint.sampling_defaults import UPSTREAM_SAMPLING
 from sidecar.engine.engine import Engine, SlotRequest
 
 GREEDY = replace(UPSTREAM_SAMPLING, top_k=1)

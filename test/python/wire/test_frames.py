@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from sidecar.wire.frames import (
+    MAGIC,
     MAX_HEADER_BYTES,
     PROTOCOL_VERSION,
     ProtocolError,
@@ -30,7 +31,7 @@ def to_frame(text: str) -> bytes:
 
 
 def to_frames(example: dict[str, Any]) -> list[bytes]:
-    frames = [b"DALLE/1", example["type"].encode(), json.dumps(example["header"]).encode()]
+    frames = [MAGIC.encode(), example["type"].encode(), json.dumps(example["header"]).encode()]
     payload = example["payload"]
     return frames if payload is None else [*frames, base64.b64decode(payload)]
 
@@ -99,7 +100,7 @@ def test_a_message_of_a_later_release_is_ignored(example: dict[str, Any]) -> Non
 
 
 def test_an_unknown_header_field_is_ignored() -> None:
-    frames = [b"DALLE/1", b"PING", b'{"sequence":1,"mood":"fine"}']
+    frames = [MAGIC.encode(), b"PING", b'{"sequence":1,"mood":"fine"}']
 
     assert decode_down(frames) == Ping(1)
 
@@ -108,17 +109,17 @@ def test_another_version_is_told_from_noise_with_both_versions() -> None:
     with pytest.raises(VersionMismatchError) as caught:
         decode_down([b"DALLE/7", b"WELCOME"])
 
-    assert (caught.value.ours, caught.value.theirs) == ("DALLE/1", "DALLE/7")
+    assert (caught.value.ours, caught.value.theirs) == (MAGIC, "DALLE/7")
 
 
 def test_a_header_over_the_limit_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(ProtocolError, match="header: expected at most 1048576 bytes"):
-        decode_up([b"DALLE/1", b"BYE", b"[" * (MAX_HEADER_BYTES + 1)])
+        decode_up([MAGIC.encode(), b"BYE", b"[" * (MAX_HEADER_BYTES + 1)])
 
 
 def test_a_header_of_endless_depth_is_refused() -> None:
     with pytest.raises(ProtocolError, match="header: expected a JSON object"):
-        decode_up([b"DALLE/1", b"BYE", b"[" * MAX_HEADER_BYTES])
+        decode_up([MAGIC.encode(), b"BYE", b"[" * MAX_HEADER_BYTES])
 
 
 def test_encode_refuses_what_the_receiver_would_refuse() -> None:
