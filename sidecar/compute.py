@@ -11,7 +11,8 @@ import time
 from collections import deque
 
 from sidecar.compute_port import Command, Emit
-from sidecar.loading import LoadedModel, describe_failure, is_out_of_memory, load_model
+from sidecar.failure import classify, is_out_of_memory
+from sidecar.loading import LoadedModel, load_model
 from sidecar.tasks import InvalidTaskError, Task, prepare_task
 from sidecar.wire.messages import (
     Bye,
@@ -64,7 +65,7 @@ class ComputeThread(threading.Thread):
             self._serve(model)
             self._emit(Bye("drained"))
         except Exception as error:
-            code, retryable = describe_failure(error)
+            code, retryable = classify(error)
             reason = " ".join((str(error) or repr(error)).split())
             if retryable:
                 log.exception("compute thread failed")

@@ -11,21 +11,17 @@ import jax.numpy as jnp
 
 from sidecar.checkpoint.folder import (
     CheckpointFolders,
-    CheckpointNotFoundError,
     Weights,
     load_weights,
     open_checkpoint,
     open_text,
 )
-from sidecar.checkpoint.memory_check import MemoryInsufficientError, check_memory
+from sidecar.checkpoint.memory_check import check_memory
 from sidecar.checkpoint.sampling_defaults import SAMPLING_LIMITS
-from sidecar.checkpoint.weight_files import CheckpointError
 from sidecar.compute_port import Emit
 from sidecar.engine.engine import Engine, SlotRequest
 from sidecar.hub.address import HubAddress, is_hub_address
-from sidecar.hub.errors import HubError
-from sidecar.model.json_values import ConfigError
-from sidecar.text import TextProcessor, TokenizerError
+from sidecar.text import TextProcessor
 from sidecar.wire.messages import (
     LoadPhase,
     Phase,
@@ -57,7 +53,7 @@ def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
 
     Raises:
         HubError: a checkpoint that is not on this machine cannot be fetched.
-        CheckpointNotFoundError, ConfigError, CheckpointError: permanent; see `describe_failure`.
+        CheckpointNotFoundError, ConfigError, CheckpointError: permanent; see `failure.classify`.
         MemoryInsufficientError: permanent too, and found before anything is allocated.
     """
     phases = _Phases(emit, beat)
@@ -87,30 +83,6 @@ def load_model(config: SidecarConfig, emit: Emit, beat: Beat) -> LoadedModel:
     emit(_describe(config, found, weights, dtype, phases.seconds))
     engine.compile_between()
     return LoadedModel(engine, text, found.config.image_length)
-
-
-def describe_failure(error: Exception) -> tuple[str, bool]:
-    """The protocol's code for what ended the compute thread, and whether another start may help."""
-    match error:
-        case HubError():
-            return error.code, error.retryable
-        case MemoryInsufficientError():
-            return "memory_insufficient", False
-        case CheckpointNotFoundError():
-            return "checkpoint_not_found", False
-        case ConfigError():
-            return "config_unsupported", False
-        case CheckpointError() | TokenizerError():
-            return "checkpoint_invalid", False
-        case jax.errors.JaxRuntimeError():
-            return ("out_of_memory" if is_out_of_memory(error) else "device_error"), True
-        case _:
-            return "engine_error", True
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device had too little memory, which a smaller batch may cure."""
-    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
 class _Phases:

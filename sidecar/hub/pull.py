@@ -9,12 +9,9 @@ import logging
 import os
 import sys
 
-from sidecar import orphan_guard
+from sidecar import exit_codes, orphan_guard
 from sidecar.hub.address import HubAddress
 from sidecar.hub.errors import HubError
-
-EXIT_RETRY = 1
-EXIT_PERMANENT = 3
 
 
 def pull(model: str | None, vqgan: str | None) -> int:
@@ -32,7 +29,7 @@ def pull(model: str | None, vqgan: str | None) -> int:
         folders = fetch(wanted, lambda _done, _total: None)
     except HubError as error:
         logging.getLogger("sidecar.hub").error("%s", error)
-        return EXIT_RETRY if error.retryable else EXIT_PERMANENT
+        return exit_codes.CRASHED if error.retryable else exit_codes.PERMANENT
     for folder in folders:
         sys.stdout.write(f"{folder}\n")
     return 0

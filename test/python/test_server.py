@@ -276,7 +276,18 @@ def test_a_checkpoint_that_is_not_there_is_said_and_ends_with_its_exit_code(host
     failed = host.expect(Failed)
 
     assert (failed.task_id, failed.code, failed.fatal) == (None, "checkpoint_not_found", True)
+    assert not failed.retryable
     assert host.wait() == 3
+
+
+def test_a_failure_that_another_start_may_cure_ends_with_another_exit_code(host: Host) -> None:
+    host.start_ready("--mode", "fatal-on-task")
+    host.send(make_task())
+
+    failed = host.expect(Failed)
+
+    assert (failed.code, failed.fatal, failed.retryable) == ("out_of_memory", True, True)
+    assert host.wait() == 1
 
 
 def test_a_message_of_a_later_release_is_ignored(host: Host) -> None:
@@ -311,6 +322,7 @@ def test_what_the_server_may_not_send_is_refused(
 
     failed = host.expect(Failed)
     assert (failed.code, failed.fatal) == (code, True)
+    assert failed.retryable == (code != "version_mismatch")
     assert words in failed.message
     assert host.wait() == 4
 

@@ -14,7 +14,7 @@ from support.goldens import VQGAN_FOLDER, model_folder
 from sidecar.checkpoint.folder import load_weights, open_checkpoint, open_text
 from sidecar.checkpoint.msgpack_index import index_leaves
 from sidecar.checkpoint.weight_files import CheckpointError
-from sidecar.loading import describe_failure
+from sidecar.failure import classify
 
 MODEL = "variant-bias"
 CONFIG, VQGAN_WEIGHTS = "config.json", "vqgan/flax_model.msgpack"
@@ -55,9 +55,9 @@ def read(folder):
 
 def assert_refused(folder, *words):
     """A permanent failure in one line of readable length, which has the words."""
-    with pytest.raises(Exception) as refused:  # noqa: PT011  which one it is, describe_failure says
+    with pytest.raises(Exception) as refused:  # noqa: PT011  classify says which one it is
         read(folder)
-    code, is_retryable = describe_failure(refused.value)
+    code, is_retryable = classify(refused.value)
     reason = str(refused.value)
     assert (is_retryable, code) in [
         (False, "checkpoint_invalid"),

@@ -16,7 +16,7 @@ from support.sharding import INDEX, WEIGHTS, cut_into_shards, read_index, shard_
 from sidecar.checkpoint.folder import CheckpointNotFoundError, load_weights, open_checkpoint
 from sidecar.checkpoint.shards import index_weights
 from sidecar.checkpoint.weight_files import CheckpointError, find_weight_files, has_all_weights
-from sidecar.loading import describe_failure
+from sidecar.failure import classify
 
 MODEL = "variant-bias"
 LIMIT = 30_000
@@ -57,7 +57,7 @@ def assert_refused(folder, *words):
     with pytest.raises(CheckpointError) as refused:
         index_weights(folder)
     reason = str(refused.value)
-    assert describe_failure(refused.value) == ("checkpoint_invalid", False)
+    assert classify(refused.value) == ("checkpoint_invalid", False)
     assert "\n" not in reason
     assert len(reason) < 1000
     for word in (str(folder), *words):
