@@ -12,7 +12,7 @@ from collections import deque
 
 from sidecar.compute_port import Command, Emit
 from sidecar.failure import classify, is_out_of_memory
-from sidecar.loading import LoadedModel, load_model
+from sidecar.start_up import ReadyModel, start_up
 from sidecar.tasks import InvalidTaskError, Task, prepare_task
 from sidecar.wire.messages import (
     Bye,
@@ -61,7 +61,7 @@ class ComputeThread(threading.Thread):
     def run(self) -> None:
         """Load, say READY, work until drained. A fault ends the sidecar: the server starts another."""
         try:
-            model = load_model(self._config, self._emit, self._beat)
+            model = start_up(self._config, self._emit, self._beat)
             self._serve(model)
             self._emit(Bye("drained"))
         except Exception as error:
@@ -80,7 +80,7 @@ class ComputeThread(threading.Thread):
     def _beat_busy(self) -> None:
         self._beat("drain" if self._draining else "generate")
 
-    def _serve(self, model: LoadedModel) -> None:
+    def _serve(self, model: ReadyModel) -> None:
         while True:
             idle = not self._waiting and not self._running
             if idle and self._draining:
@@ -101,7 +101,7 @@ class ComputeThread(threading.Thread):
                     raise
                 self._make_room(model, error)
 
-    def _obey(self, model: LoadedModel, *, wait: bool) -> None:
+    def _obey(self, model: ReadyModel, *, wait: bool) -> None:
         """Take every command that has arrived; with nothing to do, wait for the first."""
         try:
             self._obey_one(model, self._commands.get(block=wait))
@@ -110,13 +110,13 @@ class ComputeThread(threading.Thread):
         except queue.Empty:
             return
 
-    def _obey_one(self, model: LoadedModel, command: Command) -> None:
+    def _obey_one(self, model: ReadyModel, command: Command) -> None:
         match command:
             case Generate():
                 # A prompt that is read for ever must not look like idleness either.
                 self._beat_busy()
                 try:
-                    self._waiting.append(prepare_task(command, model))
+                    self._waiting.append(prepare_task(command, model.checkpoint))
                 except InvalidTaskError as error:
                     self._fail(command.task_id, command.attempt, error.code, str(error))
             case Cancel(task_id=task_id):
@@ -124,41 +124,41 @@ class ComputeThread(threading.Thread):
             case Drain():
                 self._draining = True
 
-    def _drop_late(self, model: LoadedModel) -> None:
+    def _drop_late(self, model: ReadyModel) -> None:
         now = time.monotonic()
         for task in [*self._waiting, *self._running.values()]:
             if task.deadline < now:
                 self._end(model, task.task_id, "deadline_exceeded", "the deadline has passed")
 
-    def _admit(self, model: LoadedModel) -> None:
+    def _admit(self, model: ReadyModel) -> None:
         while self._waiting and model.engine.free_slots:
             task = self._waiting[0]
-            model.engine.admit(task.engine_task)
+            model.engine.admit(task.request)
             task.started = time.monotonic()
             self._running[task.task_id] = self._waiting.popleft()
 
-    def _decode(self, model: LoadedModel) -> None:
-        pictures = model.engine.step()
+    def _decode(self, model: ReadyModel) -> None:
+        images = model.engine.step()
         if progress := model.engine.progress():
             self._emit(Progress(tuple(progress)))
-        for picture in pictures:
-            task = self._running.pop(picture.task_id)
-            height, width, _ = picture.pixels.shape
+        for image in images:
+            task = self._running.pop(image.task_id)
+            height, width, _ = image.pixels.shape
             self._emit(
                 Image(
                     task_id=task.task_id,
                     attempt=task.attempt,
                     width=width,
                     height=height,
-                    seed=task.engine_task.seed,
+                    seed=task.request.seed,
                     text_tokens=task.text_tokens,
-                    image_tokens=model.image_tokens,
+                    image_tokens=model.checkpoint.found.config.image_length,
                     seconds=time.monotonic() - task.started,
-                    payload=picture.pixels.tobytes(),
+                    payload=image.pixels.tobytes(),
                 )
             )
 
-    def _make_room(self, model: LoadedModel, error: Exception) -> None:
+    def _make_room(self, model: ReadyModel, error: Exception) -> None:
         """Go on with half the batch; its tasks start anew, with the same seeds. Raises when one is left."""
         self._waiting.extendleft(reversed(self._running.values()))
         self._running.clear()
@@ -178,7 +178,7 @@ class ComputeThread(threading.Thread):
                 model.engine.compile_between()
                 return
 
-    def _end(self, model: LoadedModel, task_id: str, code: str, message: str) -> None:
+    def _end(self, model: ReadyModel, task_id: str, code: str, message: str) -> None:
         """Take a task out, wherever it is. One that has ended already is nobody's concern."""
         model.engine.cancel(task_id)
         task = self._running.pop(task_id, None)

@@ -1,11 +1,11 @@
-"""A GENERATE message made ready for the engine: settings checked, prompt tokenised."""
+"""The task, one image of a job, from its GENERATE message to its end in this process."""
 
 import time
 from dataclasses import dataclass
 
 from sidecar.checkpoint.sampling_defaults import find_misfit
 from sidecar.engine.engine import SlotRequest
-from sidecar.loading import LoadedModel
+from sidecar.loading import Checkpoint
 from sidecar.wire.messages import Generate
 
 
@@ -19,35 +19,34 @@ class InvalidTaskError(ValueError):
 
 @dataclass
 class Task:
-    """A task inside the sidecar. Times are of `time.monotonic`; `started` is 0 until it has a slot."""
+    """What the server asked for once, and what the engine needs for it.
 
-    engine_task: SlotRequest
+    Times are of `time.monotonic`; `started` is 0 until the task has a slot.
+    """
+
+    task_id: str
     attempt: int
-    text_tokens: int
+    request: SlotRequest
     deadline: float
     started: float = 0.0
 
     @property
-    def task_id(self) -> str:
-        """The id that the server gave it."""
-        return self.engine_task.task_id
+    def text_tokens(self) -> int:
+        """Live tokens of the prompt."""
+        return int(self.request.mask.sum())
 
 
-def prepare_task(message: Generate, model: LoadedModel) -> Task:
-    """Check and tokenise.
+def prepare_task(message: Generate, checkpoint: Checkpoint) -> Task:
+    """Check the settings and tokenise the prompt.
 
     Raises:
-        InvalidTaskError: a sampling setting lies outside its limits.
+        InvalidTaskError: a sampling setting is outside its limits.
     """
     misfit = find_misfit(message.sampling)
     if misfit is not None:
         raise InvalidTaskError("setting_invalid", misfit)
-    text = model.text.encode(message.prompt)
-    return Task(
-        engine_task=SlotRequest(
-            message.task_id, text.ids, text.mask, message.seed, message.sampling
-        ),
-        attempt=message.attempt,
-        text_tokens=text.live_count,
-        deadline=time.monotonic() + message.deadline_in_ms / 1000,
+    request = checkpoint.create_request(
+        message.task_id, message.prompt, message.seed, message.sampling
     )
+    deadline = time.monotonic() + message.deadline_in_ms / 1000
+    return Task(message.task_id, message.attempt, request, deadline)

@@ -23,7 +23,7 @@ from sidecar.checkpoint.weight_files import (
     find_weight_files,
     is_shard_name,
 )
-from sidecar.checkpoint.weights import Params, load_dallebart, load_vqgan
+from sidecar.checkpoint.weights import Weights, load_dallebart, load_vqgan
 from sidecar.model.config import ModelConfig, VQGANConfig
 from sidecar.model.json_values import ConfigError
 from sidecar.text import TextProcessor
@@ -50,17 +50,8 @@ class CheckpointFolders:
 
     @property
     def image_side(self) -> int:
-        """Width and height of a picture in pixels."""
+        """Width and height of a image in pixels."""
         return round(self.config.image_length**0.5) * self.vqgan_config.downsampling
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Parameters on the device, and one BLAKE3 over the contents of all files with weights."""
-
-    params: Params
-    vqgan_params: Params
-    digest: str
 
 
 def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolders:
@@ -99,7 +90,7 @@ def load_weights(found: CheckpointFolders, dtype: jnp.dtype) -> Weights:
         params, digest = load_dallebart(found.folder, found.config, dtype)
         vqgan_params, vqgan_digest = vqgan.result()
     combined = blake3(f"{digest} {vqgan_digest}".encode()).hexdigest()
-    return Weights(params, vqgan_params, combined)
+    return Weights(params, vqgan_params, dtype, combined)
 
 
 def open_text(found: CheckpointFolders) -> TextProcessor:

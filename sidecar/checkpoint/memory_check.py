@@ -66,7 +66,7 @@ def check_memory(config: ModelConfig, dtype: jnp.dtype, *, slots: int, device: D
     Raises:
         MemoryInsufficientError: it needs more than the device has free.
     """
-    # XLA:CPU multiplies in float32 and holds converted weights beside the given ones: drawing a picture of
+    # XLA:CPU multiplies in float32 and holds converted weights beside the given ones: drawing a image of
     # Mega in bfloat16 takes twice the weights' bytes (bench/load.py), near to what float32 takes.
     held = jnp.dtype("float32") if device.platform == "cpu" else dtype
     needed = count_bytes(config, held, slots)

@@ -5,7 +5,7 @@ weight in place, where a scan would copy each layer's slice out of the stack for
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +31,19 @@ Params = dict[str, object]
 # The halves of a VQGAN file; the codebook belongs to both.
 _ENCODER_HALF = frozenset({"encoder", "quant_conv"})
 _DECODER_HALF = frozenset({"decoder", "post_quant_conv"})
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters on the device: DalleBart's in `dtype`, those of the VQGAN's decoder in float32.
+
+    `digest` is one BLAKE3 over the contents of all files with weights.
+    """
+
+    params: Params
+    vqgan_params: Params
+    dtype: jnp.dtype
+    digest: str
 
 
 def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple[Params, str]:
@@ -69,8 +82,8 @@ def load_vqgan_encoder(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
         CheckpointError: as `load_dallebart`.
     """
     side = config.downsampling
-    picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return _load_half(folder, _expected_shapes(VQGANEncoder(config), picture), _DECODER_HALF)
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return _load_half(folder, _expected_shapes(VQGANEncoder(config), image), _DECODER_HALF)
 
 
 def _load_half(

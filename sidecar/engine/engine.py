@@ -4,8 +4,8 @@ Knows ids and arrays, not prompts, sockets or threads. Programs exist for a few 
 two), and a chunk runs the smallest that holds all busy slots.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,15 +16,16 @@ import numpy as np
 from jax.stages import Wrapped
 from jaxtyping import Int32, UInt8
 
-from sidecar.checkpoint.folder import CheckpointFolders, Weights
+from sidecar.checkpoint.weights import Weights
 from sidecar.engine.slots import (
     Prompt,
     decode_chunk,
-    draw_picture,
+    draw_image,
     empty_batch,
     fill_slot,
-    read_prompt,
+    prefill,
 )
+from sidecar.model.config import ModelConfig, VQGANConfig
 from sidecar.model.dallebart import DalleBart
 from sidecar.model.sampling import SlotSampling
 from sidecar.model.vqgan_decoder import VQGANDecoder
@@ -60,35 +61,35 @@ class Engine:
 
     def __init__(
         self,
-        found: CheckpointFolders,
+        config: ModelConfig,
+        vqgan_config: VQGANConfig,
         weights: Weights,
         unconditional: tuple[Ids, Ids],
         *,
+        sampling: SamplingSettings,
         slots: int,
         chunk_tokens: int,
-        dtype: jnp.dtype,
     ) -> None:
         """
         Args:
             unconditional: ids and mask of the unconditional row (the tokenizer on the empty text).
+            sampling: the checkpoint's own values, none of them None.
             slots: tasks decoded at once, at most.
             chunk_tokens: image tokens drawn in one `step`.
-            dtype: of activations and caches; that of `weights.params`.
         """
-        self._image_length = found.config.image_length
+        self._image_length = config.image_length
         self._weights = weights
-        self._defaults = found.sampling
         self._unconditional = unconditional
+        self._defaults = sampling
         self._chunk_tokens = chunk_tokens
         self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
 
-        model = DalleBart(found.config, dtype)
-        codebook_size = found.vqgan_config.n_embed
-        self._read_prompt = jax.jit(partial(read_prompt, model))
+        model = DalleBart(config, weights.dtype)
+        self._prefill = jax.jit(partial(prefill, model))
         self._fill_slot = jax.jit(fill_slot, donate_argnums=0)
-        self._draw_picture = jax.jit(partial(draw_picture, VQGANDecoder(found.vqgan_config)))
-        self._create_chunk = partial(decode_chunk, model, codebook_size)
-        self._create_batch = partial(empty_batch, found.config)
+        self._draw_image = jax.jit(partial(draw_image, VQGANDecoder(vqgan_config)))
+        self._create_chunk = partial(decode_chunk, model, vqgan_config.n_embed)
+        self._create_batch = partial(empty_batch, config)
         self._allocate(slots)
 
     def _allocate(self, slots: int) -> None:
@@ -100,7 +101,7 @@ class Engine:
             for size in _batch_sizes(slots)
         }
         self._compiling: dict[int, Future[None]] = {}
-        empty = self._read_prompt(self._weights.params, *self._unconditional)
+        empty = self._prefill(self._weights.params, *self._unconditional)
         self._batch = jax.jit(partial(self._create_batch, slots))(empty)
 
     def shrink(self) -> bool:
@@ -135,18 +136,18 @@ class Engine:
         Args:
             report: called with how many programs are done and how many there are.
         """
-        task = SlotRequest("compile", *self._unconditional, seed=0, sampling=SamplingSettings())
+        request = SlotRequest("compile", *self._unconditional, seed=0, sampling=SamplingSettings())
         sizes = sorted({min(self._decode_chunk), max(self._decode_chunk)})
         total = len(sizes) + 1
         report(0, total)
-        self.admit(task)
-        jax.block_until_ready(self._picture_of(0))
+        self.admit(request)
+        jax.block_until_ready(self._image_of(0))
         report(1, total)
         for done, size in enumerate(sizes, start=2):
             self._batch = self._decode_chunk[size](self._weights.params, self._batch)
             jax.block_until_ready(self._batch.positions)
             report(done, total)
-        self.cancel(task.task_id)
+        self.cancel(request.task_id)
 
     def compile_between(self) -> None:
         """Begin to compile the sizes that `compile` left out, in the background.
@@ -161,17 +162,17 @@ class Engine:
             self._compiling[size] = pool.submit(_compile, self._decode_chunk[size], shapes)
         pool.shutdown(wait=False)
 
-    def admit(self, task: SlotRequest) -> None:
+    def admit(self, request: SlotRequest) -> None:
         """Put a task into the lowest free slot; there must be one."""
         slot = self._task_ids.index(None)
         self._batch = self._fill_slot(
             self._batch,
             np.int32(slot),
-            self._prompt_of(task),
-            np.uint32(task.seed),
-            self._sampling_of(task),
+            self._prompt_of(request),
+            np.uint32(request.seed),
+            self._sampling_of(request),
         )
-        self._task_ids[slot] = task.task_id
+        self._task_ids[slot] = request.task_id
         self._drawn[slot] = 0
 
     def cancel(self, task_id: str) -> bool:
@@ -182,7 +183,7 @@ class Engine:
         return True
 
     def step(self) -> list[SlotImage]:
-        """Draw the next chunk of tokens for every running task; the pictures that are complete with it.
+        """Draw the next chunk of tokens for every running task; the images that are complete with it.
 
         Their slots are free again when this returns.
         """
@@ -193,10 +194,28 @@ class Engine:
             task_id = self._task_ids[slot]
             self._drawn[slot] = min(self._drawn[slot] + self._chunk_tokens, self._image_length)
             if task_id is not None and self._drawn[slot] == self._image_length:
-                finished.append(SlotImage(task_id, np.asarray(self._picture_of(slot))))
+                finished.append(SlotImage(task_id, np.asarray(self._image_of(slot))))
                 self._task_ids[slot] = None
         jax.block_until_ready(self._batch.positions)
         return finished
+
+    def draw_all(
+        self, requests: Iterable[SlotRequest], before_chunk: Callable[[], None] = lambda: None
+    ) -> Generator[SlotImage]:
+        """Draw requests, and what has a slot already, as many at once as there are slots.
+
+        Args:
+            before_chunk: called before each chunk; `progress` says then how far everything is.
+
+        Yields:
+            Each image when it is complete.
+        """
+        waiting = deque(requests)
+        while waiting or self.running:
+            while waiting and self.free_slots:
+                self.admit(waiting.popleft())
+            before_chunk()
+            yield from self.step()
 
     def progress(self) -> list[tuple[str, int]]:
         """Task id and tokens drawn so far, of every running task."""
@@ -212,22 +231,24 @@ class Engine:
         size = min(size for size in self._decode_chunk if size >= slots and size not in busy)
         return self._decode_chunk[size]
 
-    def _picture_of(self, slot: int) -> jax.Array:
-        return self._draw_picture(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
+    def _image_of(self, slot: int) -> jax.Array:
+        return self._draw_image(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
 
-    def _prompt_of(self, task: SlotRequest) -> Prompt:
-        key = task.ids.tobytes() + task.mask.tobytes()
+    def _prompt_of(self, request: SlotRequest) -> Prompt:
+        key = request.ids.tobytes() + request.mask.tobytes()
         prompt = self._prompts.pop(key, None)
         if prompt is None:
-            prompt = self._read_prompt(self._weights.params, task.ids, task.mask)
+            prompt = self._prefill(self._weights.params, request.ids, request.mask)
         self._prompts[key] = prompt
         if len(self._prompts) > REMEMBERED_PROMPTS:
             self._prompts.popitem(last=False)
         return prompt
 
-    def _sampling_of(self, task: SlotRequest) -> SlotSampling:
+    def _sampling_of(self, request: SlotRequest) -> SlotSampling:
         """The settings of a task; the checkpoint's own where it leaves one open."""
-        asked = {name: value for name, value in asdict(task.sampling).items() if value is not None}
+        asked = {
+            name: value for name, value in asdict(request.sampling).items() if value is not None
+        }
         settings = replace(self._defaults, **asked)
         return SlotSampling(
             jnp.float32(settings.cond_scale),

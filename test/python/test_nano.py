@@ -10,13 +10,14 @@ from conftest import REPO_ROOT
 from PIL import Image
 from support.scene_check import judge_best, read_sentence
 
-from sidecar.checkpoint.folder import load_weights, open_checkpoint, open_text
+from sidecar.checkpoint.folder import load_weights, open_checkpoint
 from sidecar.checkpoint.msgpack_index import index_leaves
 from sidecar.checkpoint.weight_files import WEIGHTS_FILE
 from sidecar.checkpoint.weights import load_vqgan_encoder
-from sidecar.engine.engine import Engine, SlotRequest
+from sidecar.loading import load_checkpoint
 from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
+from sidecar.wire.messages import SamplingSettings
 
 FOLDER = REPO_ROOT / "checkpoints" / "nano"
 THING_SHARE = 0.8
@@ -34,22 +35,15 @@ def fixture():
 
 def draw(sentences):
     """One picture for each sentence, with the checkpoint's own sampling defaults."""
-    found = open_checkpoint(FOLDER)
-    text = open_text(found)
-    empty, dtype = text.unconditional(), jnp.dtype("float32")
-    engine = Engine(
-        found,
-        load_weights(found, dtype),
-        (empty.ids, empty.mask),
-        slots=len(sentences),
-        chunk_tokens=256,
-        dtype=dtype,
-    )
-    for index, sentence in enumerate(sentences):
-        encoded = text.encode(sentence)
-        engine.admit(SlotRequest(str(index), encoded.ids, encoded.mask, index, found.sampling))
-    drawn = {picture.task_id: picture.pixels for picture in engine.step()}
-    return [drawn[str(index)] for index in range(len(sentences))]
+    slots = len(sentences)
+    checkpoint = load_checkpoint(FOLDER, precision="float32", slots=slots)
+    requests = [
+        checkpoint.create_request(str(index), sentence, index, SamplingSettings())
+        for index, sentence in enumerate(sentences)
+    ]
+    engine = checkpoint.create_engine(slots=slots, chunk_tokens=256)
+    drawn = {image.task_id: image.pixels for image in engine.draw_all(requests)}
+    return [drawn[request.task_id] for request in requests]
 
 
 @pytest.fixture(scope="module")
