@@ -66,7 +66,7 @@ def start_up(config: SidecarConfig, emit: Emit, beat: Beat) -> ReadyModel:
         engine.compile(lambda done, total: phases.report(done, total, "programs"))
     with phases.measure("warm_up"):
         _warm_up(engine, checkpoint, phases)
-    emit(_describe(config, checkpoint, phases.seconds))
+    emit(_create_ready(config, checkpoint, phases.seconds))
     engine.compile_between()
     return ReadyModel(checkpoint, engine)
 
@@ -114,7 +114,9 @@ def _warm_up(engine: Engine, checkpoint: Checkpoint, phases: _Phases) -> None:
         pass
 
 
-def _describe(config: SidecarConfig, checkpoint: Checkpoint, seconds: dict[str, float]) -> Ready:
+def _create_ready(
+    config: SidecarConfig, checkpoint: Checkpoint, seconds: dict[str, float]
+) -> Ready:
     device = jax.devices()[0]
     memory = device.memory_stats() or {}
     found, weights = checkpoint.found, checkpoint.weights

@@ -5,7 +5,7 @@ import { findWeightFiles } from "../checkpoint/weight-files.js";
 import { findWeights, type WeightsPlaces } from "../checkpoint/installed.js";
 
 /** Programs, the VQGAN and the interpreter; the same as in sidecar/checkpoint/memory_check.py. */
-const OVERHEAD_BYTES = 600_000_000;
+export const OVERHEAD_BYTES = 600_000_000;
 const BYTES_PER_NUMBER = { float32: 4, bfloat16: 2 } as const;
 
 /** The text of `dalle-server models`: what is known, what is here, what it needs. */
