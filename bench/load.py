@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from synthetic import CONFIGS, write_checkpoint
@@ -43,21 +43,9 @@ def main() -> None:
 def _report(arguments: argparse.Namespace, folder: Path) -> None:
     parameters = write_checkpoint(arguments.name, folder)
     print(f"{arguments.name}: {parameters:,} parameters in float32, as {arguments.precision}")
-    for state in ("cold", "warm"):
-        reads, copies, loads = [], [], []
-        for _ in range(arguments.repeats):
-            reads.append(_run_child(arguments, folder, state, "read")["seconds"])
-            found = _run_child(arguments, folder, state, "load")
-            loads.append(found["seconds"])
-            copy = _run_child(arguments, folder, state, "copy", found["weight_bytes"])
-            copies.append(copy["seconds"])
-        read, copy, load = median(reads), median(copies), median(loads)
-        print(
-            f"{state} page cache: load {load:.2f} s; read once {read:.2f} s, copy {copy:.2f} s; "
-            f"{load / (1.5 * read + copy):.2f} of (1.5 x read + copy)"
-        )
-    if arguments.image:
-        found = _run_child(arguments, folder, "warm", "image")
+    _compare_times(arguments, folder, "cold")
+    _compare_times(arguments, folder, "warm")
+    found = _run_child(arguments, folder, "warm", "image" if arguments.image else "load")
     weights, peak = found["weight_bytes"], found["peak_bytes"]
     print(
         f"weights {weights / GB:.3f} GB; peak memory of the process {peak / GB:.3f} GB, "
@@ -70,6 +58,21 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
             f"after {found['compile_seconds']:.1f} s of compiling; "
             f"peak memory then {found['image_peak_bytes'] / GB:.3f} GB"
         )
+
+
+def _compare_times(arguments: argparse.Namespace, folder: Path, state: str) -> None:
+    reads, copies, loads = [], [], []
+    for _ in range(arguments.repeats):
+        reads.append(_run_child(arguments, folder, state, "read")["seconds"])
+        found = _run_child(arguments, folder, state, "load")
+        loads.append(found["seconds"])
+        size = int(found["weight_bytes"])
+        copies.append(_run_child(arguments, folder, state, "copy", size)["seconds"])
+    read, copy, load = median(reads), median(copies), median(loads)
+    print(
+        f"{state} page cache: load {load:.2f} s; read once {read:.2f} s, copy {copy:.2f} s; "
+        f"{load / (1.5 * read + copy):.2f} of (1.5 x read + copy)"
+    )
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, float]:
@@ -130,7 +133,8 @@ def _draw_image(found: "CheckpointFolders", weights: "Weights", tokens: int) -> 
     from sidecar.loading import Checkpoint
     from sidecar.wire.messages import SamplingSettings
 
-    positions = weights.params["decoder"]["embed_positions"]
+    params = cast("dict[str, Any]", weights.params)
+    positions = params["decoder"]["embed_positions"]
     positions["embedding"] = positions["embedding"][:tokens]
     smaller = replace(found, config=replace(found.config, image_length=tokens))
     checkpoint = Checkpoint(smaller, open_text(found), weights)
@@ -202,7 +206,7 @@ def _peak_bytes() -> int:
 
 
 def _read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Time loading a checkpoint.")
     parser.add_argument("name", choices=list(CONFIGS))
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument(

@@ -146,9 +146,10 @@ def _write_weights(path: Path, tree: Tree) -> int:
 
 
 def _write_tree(file: BufferedWriter, tree: Tree, block: np.ndarray) -> Iterator[int]:
-    file.write(msgpack.Packer().pack_map_header(len(tree)))
+    packer = msgpack.Packer()
+    file.write(packer.pack_map_header(len(tree)))
     for name, value in tree.items():
-        file.write(msgpack.packb(name))
+        file.write(packer.pack(name))
         if isinstance(value, dict):
             yield from _write_tree(file, value, block)
         else:

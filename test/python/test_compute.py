@@ -49,6 +49,7 @@ class Sidecar:
 
     def __init__(self, config):
         self.said = queue.Queue()
+        self.start_up = []
         self.thread = start_compute(config, self.said.put)
 
     def until(self, kind):

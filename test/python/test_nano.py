@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import REPO_ROOT
 from PIL import Image
+from support.goldens import apply
 from support.scene_check import judge_best, read_sentence
 
 from sidecar.checkpoint.folder import load_weights, open_checkpoint
@@ -118,7 +119,7 @@ def test_a_picture_becomes_tokens_that_give_it_back(fixture, pictures):
     vqgan_params = load_weights(found, jnp.dtype("float32")).vqgan_params
     encoder_params, _ = load_vqgan_encoder(found.vqgan_folder, found.vqgan_config)
     some = jnp.stack(pictures[:4])
-    tokens = VQGANEncoder(found.vqgan_config).apply({"params": encoder_params}, from_pixels(some))
-    again = to_pixels(VQGANDecoder(found.vqgan_config).apply({"params": vqgan_params}, tokens))
+    tokens = apply(VQGANEncoder(found.vqgan_config), encoder_params, from_pixels(some))
+    again = to_pixels(apply(VQGANDecoder(found.vqgan_config), vqgan_params, tokens))
     error = jnp.square(again.astype(jnp.float32) - some.astype(jnp.float32)).mean()
     assert 10 * jnp.log10(255**2 / error) > LEAST_DECIBEL

@@ -78,6 +78,7 @@ def test_what_holds_the_weights_is_what_the_server_says_too(tmp_path, case):
     assert has_all_weights(tmp_path) == (case["weights"] is not None)
     if case["weights"] is not None:
         found = find_weight_files(tmp_path)
+        assert found is not None
         assert [path.name for path in found.paths] == case["weights"]
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from support.goldens import UPSTREAM, VQGAN_FOLDER, golden, model_folder, steps_to_compare
+from support.goldens import UPSTREAM, VQGAN_FOLDER, apply, golden, model_folder, steps_to_compare
 
 from sidecar.checkpoint.folder import open_checkpoint
 from sidecar.checkpoint.weights import Params, load_dallebart
@@ -139,8 +139,7 @@ def read(
     model: DalleBart, params: Params, ids: jax.Array, mask: jax.Array, decoder_ids: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Encoder output and teacher-forced logits."""
-    variables = {"params": params}
-    encoder = model.apply(variables, ids, mask, method=DalleBart.encode)
+    encoder = apply(model, params, ids, mask, method=DalleBart.encode)
     return encoder, decode(model, params, encoder, mask, decoder_ids)
 
 
@@ -148,23 +147,22 @@ def decode(
     model: DalleBart, params: Params, encoder: jax.Array, mask: jax.Array, decoder_ids: jax.Array
 ) -> jax.Array:
     """Logits of a whole sequence from a given encoder output."""
-    cross = model.apply({"params": params}, encoder, method=DalleBart.cross_cache)
+    cross = apply(model, params, encoder, method=DalleBart.cross_cache)
 
     def head(module: DalleBart) -> jax.Array:
         return module.lm_head(module.decoder(decoder_ids, cross, mask.astype(bool)))
 
-    return model.apply({"params": params}, method=head)
+    return apply(model, params, method=head)
 
 
 def answer(
     model: DalleBart, codebook_size: int, params: Params, want: dict[str, jax.Array]
 ) -> Answers:
     """All answers in one program."""
-    variables = {"params": params}
     ids = jnp.concatenate([want["input_ids"], want["input_ids_uncond"]])
     mask = jnp.concatenate([want["attention_mask"], want["attention_mask_uncond"]])
-    encoder = model.apply(variables, ids, mask, method=DalleBart.encode)
-    cross = model.apply(variables, encoder, method=DalleBart.cross_cache)
+    encoder = apply(model, params, ids, mask, method=DalleBart.encode)
+    cross = apply(model, params, encoder, method=DalleBart.cross_cache)
 
     def both(rows: int) -> tuple[jax.Array, jax.Array, jax.Array]:
         upstreams = want["encoder_hidden"][:rows].astype(model.dtype)
@@ -198,7 +196,7 @@ def decode_step_by_step(
 ) -> jax.Array:
     """As `decode`, one token at a time through the cache."""
     rows, length = decoder_ids.shape
-    cross = model.apply({"params": params}, encoder, method=DalleBart.cross_cache)
+    cross = apply(model, params, encoder, method=DalleBart.cross_cache)
 
     def step(past: object, place: jax.Array) -> tuple[object, jax.Array]:
         logits, past = model.apply(

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from support.goldens import UPSTREAM, VQGAN_FOLDER, golden, model_folder, read_arrays
+from support.goldens import UPSTREAM, VQGAN_FOLDER, apply, golden, model_folder, read_arrays
 
 from sidecar.checkpoint.folder import open_checkpoint
-from sidecar.checkpoint.weights import load_vqgan, load_vqgan_encoder
+from sidecar.checkpoint.weights import Params, load_vqgan, load_vqgan_encoder
 from sidecar.model.sampling import SlotSampling, guide, rank
 from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
@@ -86,11 +86,11 @@ def encode_pictures() -> Codes:
     encoder = VQGANEncoder(config)
 
     @jax.jit
-    def encode(variables: dict, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
-        latent = encoder.apply(variables, picture, method=VQGANEncoder.latent)
-        return latent, encoder.apply(variables, picture)
+    def encode(params: Params, image: jax.Array) -> tuple[jax.Array, jax.Array]:
+        latent = apply(encoder, params, image, method=VQGANEncoder.latent)
+        return latent, apply(encoder, params, image)
 
-    latent, tokens = encode({"params": params}, from_pixels(want["encode_pixels"]))
+    latent, tokens = encode(params, from_pixels(want["encode_pixels"]))
     upstreams = np.asarray(want["encode_latent"]), np.asarray(want["encode_indices"])
     return Codes(np.asarray(latent), upstreams[0], np.asarray(tokens), upstreams[1])
 

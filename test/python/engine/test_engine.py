@@ -26,14 +26,11 @@ def make_engine(name="mini-scan", *, slots=4, chunk_tokens=CHUNK):
     found = open_checkpoint(model_folder(name), VQGAN_FOLDER)
     dtype = jnp.dtype("float32")
     want = golden(name)
-    unconditional = tuple(
-        np.asarray(want[f"{field}_uncond"][0]) for field in ("input_ids", "attention_mask")
-    )
     return Engine(
         found.config,
         found.vqgan_config,
         load_weights(found, dtype),
-        unconditional,
+        (np.asarray(want["input_ids_uncond"][0]), np.asarray(want["attention_mask_uncond"][0])),
         sampling=found.sampling,
         slots=slots,
         chunk_tokens=chunk_tokens,
@@ -159,9 +156,9 @@ def counting_compilations():
     """A list that grows by one with every program that is compiled, or read from the cache, meanwhile."""
     compiled = []
 
-    def note(event, seconds, **_):
+    def note(event, duration_secs, **_):
         if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
+            compiled.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(note)
     yield compiled

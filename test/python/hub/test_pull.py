@@ -46,6 +46,7 @@ class Hub:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self.process.stdout is not None
         self.requests = None
         self.url = f"http://127.0.0.1:{json.loads(self.process.stdout.readline())['port']}"
 

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -21,7 +23,8 @@ def cut_into_shards(folder: Path, limit: int) -> list[Path]:
     where the first leaf alone does; an empty one is written and not named in the index.
     """
     weights = folder / WEIGHTS
-    leaves = flatten_dict(serialization.msgpack_restore(weights.read_bytes()), sep="/")
+    tree = serialization.msgpack_restore(weights.read_bytes())
+    leaves = cast("dict[str, np.ndarray]", flatten_dict(tree, sep="/"))
     shards, size = [{}], 0
     for name, value in leaves.items():
         if size + value.nbytes > limit:
