@@ -3,8 +3,9 @@
     PYTHONPATH=. .venv/bin/python bench/load.py Mini --precision float32
     PYTHONPATH=. .venv/bin/python bench/load.py Mega --precision bfloat16 --image 256
 
-Makes a synthetic checkpoint in a temporary folder (1.9 GB for Mini, 10.7 GB for Mega), loads it in a process of
-its own as the sidecar does, compares with reading the files once and copying their weights, and removes it.
+Makes a synthetic checkpoint in a temporary folder (1.9 GB for Mini, 10.7 GB for Mega), loads it in
+a process of its own as the sidecar does, compares with reading the files once and copying their
+weights, and removes it.
 """
 
 import argparse
@@ -78,9 +79,9 @@ def _compare_times(arguments: argparse.Namespace, folder: Path, state: str) -> N
 def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     """In the child: how long one of the three took.
 
-    All three start JAX first, then have the machine hold as much free memory as the files and their weights take: a
-    virtual machine gives free memory back to its host within seconds, and how long it takes to get it again, up to
-    ten times as long as loading, says nothing about this program.
+    All three start JAX first, then have the machine hold as much free memory as the files and their
+    weights take: a virtual machine gives free memory back to its host within seconds, and how long
+    it takes to get it again, up to ten times as long as loading, says nothing about this program.
     """
     import jax.numpy as jnp
 
@@ -181,7 +182,7 @@ def _time_reading(files: list[Path]) -> float:
 
 
 def _time_copying(size: int) -> float:
-    """Seconds to copy `size` bytes into memory that is new to the process, in arrays as large as a layer's."""
+    """Seconds to copy `size` bytes into new memory, in arrays as large as a layer's."""
     source = np.ones(LAYER_BYTES, np.uint8)
     started = time.perf_counter()
     kept = [source.copy() for _ in range(-(-size // LAYER_BYTES))]
@@ -198,7 +199,7 @@ def _drop_from_cache(files: list[Path]) -> None:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this program has had; `getrusage` would count its parent's before it started."""
+    """The most memory that this program has had; `getrusage` would count its parent's too."""
     for line in Path("/proc/self/status").read_text("ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * KIB

@@ -1,7 +1,7 @@
 """The compute thread: loads the checkpoint, then feeds the engine from a queue of commands.
 
-It owns JAX. Everything it has to say goes through `emit`; between two chunks it looks at its queue, so a
-new task, a cancel or a deadline takes effect within one chunk.
+It owns JAX. Everything it has to say goes through `emit`; between two chunks it looks at its queue,
+so a new task, a cancel or a deadline takes effect within one chunk.
 """
 
 import logging
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def start_compute(config: SidecarConfig, emit: Emit) -> "ComputeThread":
-    """Start the thread; `emit` must be thread-safe. READY, or a fatal FAILED, follows through it."""
+    """Start the thread; READY, or a fatal FAILED, follows through `emit`, from that thread."""
     compute = ComputeThread(config, emit)
     compute.start()
     return compute
@@ -59,7 +59,7 @@ class ComputeThread(threading.Thread):
         return phase, time.monotonic() - at
 
     def run(self) -> None:
-        """Load, say READY, work until drained. A fault ends the sidecar: the server starts another."""
+        """Load, say READY, work until drained; a fault ends the sidecar, the server restarts it."""
         try:
             model = start_up(self._config, self._emit, self._beat)
             self._serve(model)
@@ -70,7 +70,8 @@ class ComputeThread(threading.Thread):
             if retryable:
                 log.exception("compute thread failed")
             else:
-                # The checkpoint or the settings are at fault: where this program noticed says nothing more.
+                # The checkpoint or the settings are at fault: where this program noticed says
+                # nothing more.
                 log.error("%s: %s", code, reason)
             self._emit(Failed(None, None, code, reason, retryable, fatal=True))
 
@@ -113,7 +114,7 @@ class ComputeThread(threading.Thread):
     def _obey_one(self, model: ReadyModel, command: Command) -> None:
         match command:
             case Generate():
-                # A prompt that is read for ever must not look like idleness either.
+                # A prompt that is never read to its end must not look like idleness either.
                 self._beat_busy()
                 try:
                     self._waiting.append(prepare_task(command, model.checkpoint))
@@ -159,7 +160,7 @@ class ComputeThread(threading.Thread):
             )
 
     def _make_room(self, model: ReadyModel, error: Exception) -> None:
-        """Go on with half the batch; its tasks start anew, with the same seeds. Raises when one is left."""
+        """Go on with half the batch; its tasks start again with their seeds. Raises at one slot."""
         self._waiting.extendleft(reversed(self._running.values()))
         self._running.clear()
         while True:
@@ -179,7 +180,7 @@ class ComputeThread(threading.Thread):
                 return
 
     def _end(self, model: ReadyModel, task_id: str, code: str, message: str) -> None:
-        """Take a task out, wherever it is. One that has ended already is nobody's concern."""
+        """Take a task out, wherever it is. One that has ended already is left alone."""
         model.engine.cancel(task_id)
         task = self._running.pop(task_id, None)
         if task is None:

@@ -1,4 +1,4 @@
-"""What lies between the I/O thread and the compute thread: commands one way, messages the other."""
+"""What is between the I/O thread and the compute thread: commands one way, messages the other."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeAlias

@@ -11,7 +11,7 @@ from sidecar.text import TokenizerError
 
 
 def classify(error: Exception) -> tuple[str, bool]:
-    """The code of FAILED, and whether another start may help (`retryable`); if not, it is permanent."""
+    """The code of FAILED, and whether another start may help; if not, it is permanent."""
     match error:
         case HubError():
             return error.code, error.retryable

@@ -1,4 +1,4 @@
-"""From the places of a checkpoint to a checkpoint in memory, which engines and requests are made of."""
+"""From the places of a checkpoint to a checkpoint in memory that makes engines and requests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ log = logging.getLogger("sidecar")
 
 
 def serve(connection: Connection, start_compute: StartCompute) -> int:
-    """Serve until drained, told to stop by SIGTERM, or broken; returns the exit code.
+    """Serve until drained, stopped by SIGTERM, or broken; returns the exit code.
 
     Must be called on the main thread, because it handles SIGTERM and SIGINT.
     """
@@ -136,7 +136,7 @@ class _Server:
         self._stop_requested = True
 
     def _wake(self) -> None:
-        # Full: the loop is about to wake up anyway. Closed: nobody is left to wake.
+        # Full: the loop is about to wake up anyway. Closed: the loop has ended.
         with contextlib.suppress(OSError):
             self._wake_write.send(b"\0")
 

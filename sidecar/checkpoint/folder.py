@@ -1,8 +1,8 @@
 """Finds a checkpoint's folders, reads their configs and loads their weights.
 
-A checkpoint is a folder with DalleBart files and its VQGAN: a folder of its own, given or found beside
-or inside the first. It may carry `sampling.json`, its own sampling defaults; the published checkpoints
-have none and get upstream's.
+A checkpoint is a folder with DalleBart files and its VQGAN: a folder of its own, given or found
+beside or inside the first. It may carry `sampling.json`, its own sampling defaults; the published
+checkpoints have none and get upstream's.
 """
 
 import json
@@ -35,7 +35,7 @@ TORCH_FILES = ("*.bin", "*.safetensors", "*.pt", "*.pth", "*.ckpt")
 
 
 class CheckpointNotFoundError(FileNotFoundError):
-    """There is no checkpoint where one was asked for; the message says which file was looked for where."""
+    """There is no checkpoint where one was asked for; the message says which file is missing."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class CheckpointFolders:
 
     @property
     def image_side(self) -> int:
-        """Width and height of a image in pixels."""
+        """Width and height of an image in pixels."""
         return round(self.config.image_length**0.5) * self.vqgan_config.downsampling
 
 
@@ -69,8 +69,9 @@ def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolder
     vqgan_config = _read(vqgan_folder / "config.json", VQGANConfig.from_json)
     if vqgan_config.n_embed > config.image_table_rows:
         raise CheckpointError(
-            f"{vqgan_folder}: a codebook of {vqgan_config.n_embed} entries, but {folder} draws only "
-            f"{config.image_vocab_size} different image tokens: give the VQGAN it was trained with"
+            f"{vqgan_folder}: a codebook of {vqgan_config.n_embed} entries, but {folder} draws "
+            f"only {config.image_vocab_size} different image tokens: give the VQGAN it was trained "
+            "with"
         )
     sampling = UPSTREAM_SAMPLING
     if (folder / "sampling.json").exists():
@@ -84,7 +85,8 @@ def load_weights(found: CheckpointFolders, dtype: jnp.dtype) -> Weights:
     Raises:
         CheckpointError: a file is unreadable, or does not hold what its config says.
     """
-    # Side by side: memory that the process never had is slow to come by, and two threads get it sooner.
+    # Side by side: memory that the process never had is slow to come by, and two threads get it
+    # sooner.
     with ThreadPoolExecutor(1) as other:
         vqgan = other.submit(load_vqgan, found.vqgan_folder, found.vqgan_config)
         params, digest = load_dallebart(found.folder, found.config, dtype)

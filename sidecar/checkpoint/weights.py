@@ -1,7 +1,7 @@
 """Reads parameter files into the trees that our modules use.
 
-Scanned and unrolled files become one internal layout, a subtree per layer: a decode step then reads every
-weight in place, where a scan would copy each layer's slice out of the stack for every token.
+Scanned and unrolled files become one internal layout, a subtree per layer: a decode step then reads
+every weight in place, where a scan would copy each layer's slice out of the stack for every token.
 """
 
 from collections.abc import Mapping
@@ -47,11 +47,12 @@ class Weights:
 
 
 def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple[Params, str]:
-    """Parameters of a DalleBart folder in `dtype`, in the tree that `DalleBart(config)` uses, and the
-    content hash of the weights' files.
+    """Parameters of a DalleBart folder in `dtype`, in the tree that `DalleBart(config)` uses, and
+    the content hash of the weights' files.
 
     Raises:
-        CheckpointError: unreadable, or a leaf is missing, left over, of another shape or not finite.
+        CheckpointError: unreadable, or a leaf is missing, left over, of another shape or not
+            finite.
     """
     stored = index_weights(folder)
     names = DalleBartNames(config)
@@ -102,7 +103,8 @@ def _dallebart_shapes(config: ModelConfig) -> dict[LeafPath, tuple[int, ...]]:
     text = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     if "after every sixth layer" in NORM_PLACES[config.variant.ln_positions, "encoder"]:
         return _expected_shapes(DalleBart(config), text, text, text)
-    # All other layers of a side are alike, and asking the model for one of them is ten times sooner.
+    # All other layers of a side are alike, and asking the model for one of them is ten times
+    # sooner.
     one_layer = replace(config, encoder_layers=1, decoder_layers=1)
     shapes: dict[LeafPath, tuple[int, ...]] = {}
     for leaf, shape in _expected_shapes(DalleBart(one_layer), text, text, text).items():

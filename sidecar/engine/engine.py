@@ -1,7 +1,7 @@
 """Who occupies which slot, and what to run next: the host side of generation.
 
-Knows ids and arrays, not prompts, sockets or threads. Programs exist for a few batch sizes (powers of
-two), and a chunk runs the smallest that holds all busy slots.
+Knows ids and arrays, not prompts, sockets or threads. Programs exist for a few batch sizes (powers
+of two), and a chunk runs the smallest that holds all busy slots.
 """
 
 from collections import OrderedDict, deque
@@ -39,7 +39,7 @@ Ids = Int32[np.ndarray, "T"]
 
 @dataclass(frozen=True)
 class SlotRequest:
-    """One image to make; `ids` and `mask` are the tokenised prompt, `seed` an unsigned 32-bit number."""
+    """One image to make: the tokenised prompt, and `seed`, an unsigned 32-bit number."""
 
     task_id: str
     ids: Ids
@@ -107,7 +107,8 @@ class Engine:
     def shrink(self) -> bool:
         """Halve the batch, after the device ran out of memory; false when one slot is left.
 
-        Every running task loses its slot, and nothing is compiled: call `compile` before the next `admit`.
+        Every running task loses its slot, and nothing is compiled: call `compile` before the next
+        `admit`.
         """
         slots = len(self._task_ids) // 2
         if slots == 0:
@@ -129,7 +130,7 @@ class Engine:
         return [task_id for task_id in self._task_ids if task_id is not None]
 
     def compile(self, report: Callable[[int, int], None]) -> None:
-        """Compile, or read from JAX's persistent cache, what serving cannot do without, by running it once.
+        """Compile, or read from JAX's cache, what serving cannot do without, by running it once.
 
         The sizes between the smallest and the largest can wait: see `compile_between`.
 
@@ -152,7 +153,8 @@ class Engine:
     def compile_between(self) -> None:
         """Begin to compile the sizes that `compile` left out, in the background.
 
-        Until a size is there, the next larger program that is does its work, slower, with the same result.
+        Until a size is there, the next larger program that is does its work, slower, with the same
+        result.
         """
         arguments = self._weights.params, self._batch
         # Not the arrays: the next call takes the batch away.
@@ -183,9 +185,10 @@ class Engine:
         return True
 
     def step(self) -> list[SlotImage]:
-        """Draw the next chunk of tokens for every running task; the images that are complete with it.
+        """Draw the next chunk of tokens for every running task.
 
-        Their slots are free again when this returns.
+        Returns:
+            The images that are complete with it; their slots are free again.
         """
         busy = [slot for slot, task_id in enumerate(self._task_ids) if task_id is not None]
         self._batch = self._program_for(busy[-1] + 1)(self._weights.params, self._batch)
@@ -225,7 +228,8 @@ class Engine:
     def _program_for(self, slots: int) -> Wrapped:
         """The smallest program for that many slots that is not being compiled.
 
-        One whose compilation failed compiles again when it is called, and raises here and not in the background.
+        One whose compilation failed compiles again when it is called, and raises here and not in
+        the background.
         """
         busy = {size for size, work in self._compiling.items() if not work.done()}
         size = min(size for size in self._decode_chunk if size >= slots and size not in busy)

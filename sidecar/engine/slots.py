@@ -1,8 +1,8 @@
-"""The device side of the engine: the batch of slots and the compiled programs that fill and advance it.
+"""The device side of the engine: the batch of slots and the programs that fill and advance it.
 
-A slot is a pair of rows, conditional and unconditional, at its own position, with its own prompt, seed and
-settings. Pure functions over arrays; who occupies a slot is the engine's to know. Shapes: S slots, R = 2S
-rows, L image tokens, T text tokens, H heads, C head width, V logits.
+A slot is a pair of rows, conditional and unconditional, at its own position, with its own prompt,
+seed and settings. Pure functions over arrays; who occupies a slot is the engine's to know. Shapes:
+S slots, R = 2S rows, L image tokens, T text tokens, H heads, C head width, V logits.
 """
 
 from typing import NamedTuple
@@ -101,8 +101,8 @@ def decode_chunk(
 ) -> SlotBatch:
     """Draw up to `steps` more tokens in each of the first `used` slots.
 
-    A slot's tokens depend on its own prompt, seed, settings and position only. Ids outside the codebook
-    are never drawn: one of them would turn the whole image to NaN.
+    A slot's tokens depend on its own prompt, seed, settings and position only. Ids outside the
+    codebook are never drawn: one of them would turn the whole image to NaN.
     """
     config = model.config
 

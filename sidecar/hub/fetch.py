@@ -110,8 +110,8 @@ def _find_shards(source: Source, listing: Listing) -> list[HubFile]:
         if path.name not in listing.shards:
             raise HubError(
                 "checkpoint_not_found",
-                f"{source.address} has no {path.name}, which its {INDEX_FILE} names: give a revision "
-                "that is complete",
+                f"{source.address} has no {path.name}, which its {INDEX_FILE} names: give a "
+                "revision that is complete",
             )
         shards.append(listing.shards[path.name])
     return shards

@@ -33,13 +33,14 @@ def to_hub_error(error: Exception, address: HubAddress) -> HubError:
         case RevisionNotFoundError():
             return HubError(
                 "checkpoint_not_found",
-                f"{address.repo} has no revision {address.revision}: check what stands behind the @",
+                f"{address.repo} has no revision {address.revision}: check what stands behind "
+                "the @",
             )
         case RepositoryNotFoundError() if error.response.status_code == 404:
             return HubError(
                 "checkpoint_not_found",
-                f"there is no model {address.repo} at {place}: check the name, or set HF_TOKEN if it "
-                "is private",
+                f"there is no model {address.repo} at {place}: check the name, or set HF_TOKEN if "
+                "it is private",
             )
         case EntryNotFoundError():
             return HubError(
@@ -50,9 +51,9 @@ def to_hub_error(error: Exception, address: HubAddress) -> HubError:
         case _:
             return HubError(
                 "hub_unreachable",
-                f"{place} cannot be reached for {address.repo} ({error or type(error).__name__}): check "
-                "the network, HTTPS_PROXY and HF_ENDPOINT; a start without a network needs the files "
-                "in the cache",
+                f"{place} cannot be reached for {address.repo} ({error or type(error).__name__}): "
+                "check the network, HTTPS_PROXY and HF_ENDPOINT; a start without a network needs "
+                "the files in the cache",
             )
 
 
@@ -61,8 +62,8 @@ def _of_status(status: int, address: HubAddress) -> HubError:
     if status in (401, 403):
         return HubError(
             "hub_refused",
-            f"{place} refused {address.repo} with status {status}: check the name (a model that does "
-            "not exist is refused too), or set HF_TOKEN to a token that may read it",
+            f"{place} refused {address.repo} with status {status}: check the name (a model that "
+            "does not exist is refused too), or set HF_TOKEN to a token that may read it",
         )
     if status == 404:
         return HubError("checkpoint_not_found", f"there is no {address} at {place}: check the name")

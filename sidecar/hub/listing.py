@@ -1,4 +1,4 @@
-"""What the hub says of a repository: the commit of a revision, and the files with sizes and hashes."""
+"""What the hub says of a repository: the commit of a revision, and its files with their hashes."""
 
 import re
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from sidecar.hub.cache import CONFIG_FILE
 from sidecar.hub.errors import HubError
 from sidecar.hub.http_errors import to_hub_error
 
-# Besides the weights, which come last: once they are here, everything is. Hashtags are split without the word list
-# of 34 MB where a folder has none.
+# Besides the weights, which come last: once they are here, everything is. Hashtags are split
+# without the word list of 34 MB where a folder has none.
 WANTED_FILES = (
     CONFIG_FILE,
     "sampling.json",
@@ -33,7 +33,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file as the hub describes it; the hash is the sha256 of a large file, git's hash of a small one."""
+    """A file as the hub describes it; `digest` is the sha256 of a large file, else git's hash."""
 
     name: str
     size: int
@@ -53,7 +53,7 @@ class Listing:
     files: tuple[HubFile, ...]
     """Ends with the one file of the weights, or with the index of their shards."""
     shards: Mapping[str, HubFile]
-    """By their names; empty where the weights are one file. Which of them are wanted, the index says."""
+    """By their names; empty where the weights are one file. The index says which are wanted."""
 
 
 def ask_listing(address: HubAddress) -> Listing:
@@ -83,16 +83,16 @@ def ask_listing(address: HubAddress) -> Listing:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise HubError(
             "hub_unreachable",
-            f"{constants.ENDPOINT} did not answer as a hub does when asked for {address.repo}: check "
-            f"HF_ENDPOINT and the proxy ({error})",
+            f"{constants.ENDPOINT} did not answer as a hub does when asked for {address.repo}: "
+            f"check HF_ENDPOINT and the proxy ({error})",
         ) from error
     for names in ((CONFIG_FILE,), (WEIGHTS_FILE, INDEX_FILE)):
         if all(file.name not in names for file in listing.files):
             held = ", ".join(sorted(found)[:12]) or "nothing"
             raise HubError(
                 "checkpoint_not_found",
-                f"{address} has no {names[0]}: it holds {held}; give a repository with Flax weights of "
-                "dalle-mini's kind",
+                f"{address} has no {names[0]}: it holds {held}; give a repository with Flax "
+                "weights of dalle-mini's kind",
             )
     return listing
 

@@ -1,4 +1,4 @@
-"""How far a download is: told often to the server, now and then to the log."""
+"""How far a download is: reported often to the server, now and then to the log."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""The program `python -m sidecar.hub.pull [--model ADDRESS] [--vqgan ADDRESS]`: fetches, serves nothing.
+"""Fetches, serves nothing: `python -m sidecar.hub.pull [--model ADDRESS] [--vqgan ADDRESS]`.
 
 Prints the folders, one a line, after the lines of progress. Exit codes: 0 all are here, 1 worth
 another try, 3 not without a change.
@@ -39,7 +39,7 @@ if __name__ == "__main__":
     parent_pid = os.environ.get("DALLE_SIDECAR_PARENT_PID")
     orphan_guard.guard(None if parent_pid is None else int(parent_pid))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-    # It tells at INFO of every request.
+    # It logs every request at INFO.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(prog="python -m sidecar.hub.pull", description=__doc__)
     parser.add_argument("--model")

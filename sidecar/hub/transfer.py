@@ -1,4 +1,4 @@
-"""Fetches one file into the cache: continues what is there, checks the whole, then gives it its name."""
+"""Fetches one file into the cache: continues what is there, checks the whole, then names it."""
 
 import hashlib
 import logging

@@ -1,7 +1,7 @@
 """What a checkpoint's `config.json` says, validated once and frozen.
 
-Field names are upstream's own keys (dalle-mini's `DalleBartConfig`, vqgan-jax's `VQGANConfig`), so that a
-config file and this module can be read side by side. Knows no JAX and no files.
+Field names are upstream's own keys (dalle-mini's `DalleBartConfig`, vqgan-jax's `VQGANConfig`), so
+that a config file and this module can be read side by side. Knows no JAX and no files.
 """
 
 from collections.abc import Mapping
@@ -32,10 +32,10 @@ _ON_OR_OFF = (True, False)
 
 @dataclass(frozen=True)
 class Variant:
-    """Which of upstream's architectures a checkpoint has; the defaults are those of the published ones.
+    """Which of upstream's architectures a checkpoint has; the defaults: the published ones'.
 
-    The names, and what each does to the numbers, are upstream's. `sidecar/model/variants.py` turns them
-    into modules.
+    The names, and what each does to the numbers, are upstream's. `sidecar/model/variants.py` turns
+    them into modules.
     """
 
     activation_function: str = "gelu"
@@ -116,7 +116,8 @@ class ModelConfig:
         """Validate the parsed `config.json` of a DalleBart folder.
 
         Raises:
-            ConfigError: another model family, a missing or mistyped key, or a variant that is not supported.
+            ConfigError: another model family, a missing or mistyped key, or a variant that is not
+                supported.
         """
         _refuse_other_families(values)
         config = cls(
@@ -140,7 +141,7 @@ class ModelConfig:
 
     @property
     def image_table_rows(self) -> int:
-        """Rows of the image embedding and columns of `lm_head`: the vocabulary plus the start token."""
+        """Rows of the image embedding, columns of `lm_head`: vocabulary plus the start token."""
         return self.image_vocab_size + 1
 
     def layers(self, side: Side) -> int:
@@ -169,7 +170,7 @@ class ModelConfig:
             )
         if self.decoder_start_token_id >= self.image_table_rows:
             raise ConfigError(
-                f"decoder_start_token_id {self.decoder_start_token_id} lies outside "
+                f"decoder_start_token_id {self.decoder_start_token_id} is outside "
                 f"the image table of {self.image_table_rows} rows"
             )
 

@@ -1,7 +1,7 @@
 """The VQGAN's decoder half: image tokens to pixels (taming-transformers' `Decoder`, NHWC).
 
-Parameter names are upstream's own, so its tree is used unchanged. Shapes: B images, N tokens, H and W
-positions, C channels.
+Parameter names are upstream's own, so its tree is used unchanged. Shapes: B images, N tokens, H and
+W positions, C channels.
 """
 
 import flax.linen as nn
@@ -74,7 +74,7 @@ class Upsample(nn.Module):
 def level_blocks(
     x: Float[Array, "B H W C"], channels: int, blocks: int, attention: bool
 ) -> Float[Array, "B H W D"]:
-    """The blocks of one resolution, as modules of whoever calls: each followed by attention where wanted."""
+    """The blocks of one resolution, as modules of the caller, each with attention where wanted."""
     for index in range(blocks):
         x = ResnetBlock(channels, name=f"block_{index}")(x)
         if attention:

@@ -1,7 +1,7 @@
 """The VQGAN's encoder half: images to image tokens (taming-transformers' `Encoder`, NHWC).
 
-Serving prompts does not need it: its weights are read only by `load_vqgan_encoder`. Parameter names are
-upstream's own. Shapes as in `vqgan.py`.
+Serving prompts does not need it: its weights are read only by `load_vqgan_encoder`. Parameter names
+are upstream's own. Shapes as in `vqgan.py`.
 """
 
 import flax.linen as nn
@@ -68,7 +68,7 @@ class VQGANEncoder(nn.Module):
         self.quantize = Codebook(self.config)
 
     def latent(self, image: Float[Array, "B I J 3"]) -> Float[Array, "B H W E"]:
-        """Feature map before it is rounded to the codebook; I and J are multiples of the downsampling."""
+        """Feature map before it is rounded to the codebook; I, J: multiples of the downsampling."""
         return self.quant_conv(self.encoder(image))
 
     def __call__(self, image: Float[Array, "B I J 3"]) -> Int[Array, "B N"]:
@@ -82,5 +82,5 @@ class VQGANEncoder(nn.Module):
 
 
 def from_pixels(pixels: UInt8[Array, "*B I J 3"]) -> Float[Array, "*B I J 3"]:
-    """What the encoder reads of a image: 0..1, without mean or deviation."""
+    """What the encoder reads of an image: 0..1, without mean or deviation."""
     return pixels.astype(jnp.float32) / 255

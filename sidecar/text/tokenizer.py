@@ -75,7 +75,7 @@ class TextProcessor:
         # The published files say nothing of the length, and one of a user's may say another.
         tokenizer.enable_truncation(max_length)
         tokenizer.enable_padding(length=max_length, pad_id=pad_id, pad_token=_PAD)
-        # A prompt is text: "</s>" typed by somebody is four characters, not the end of the prompt.
+        # A prompt is text: "</s>" typed by a user is four characters, not the end of the prompt.
         tokenizer.encode_special_tokens = True
         normalizer = TextNormalizer(HashtagSplitter.from_checkpoint(folder)) if normalize else None
         unknown_id = _id_of(tokenizer, _UNKNOWN, folder)
@@ -119,8 +119,8 @@ def _check_ids(folder: Path, tokenizer: Tokenizer, rows: int) -> None:
     largest = max(tokenizer.get_vocab().values(), default=0)
     if largest >= rows + MOST_IDS_WITHOUT_ROW:
         raise TokenizerError(
-            f"{folder}: the tokenizer has ids up to {largest}, but model/encoder/embed_tokens has {rows} "
-            "rows: take tokenizer and weights from the same checkpoint"
+            f"{folder}: the tokenizer has ids up to {largest}, but model/encoder/embed_tokens has "
+            f"{rows} rows: take tokenizer and weights from the same checkpoint"
         )
 
 

@@ -22,7 +22,7 @@ from sidecar.wire.messages import SamplingSettings
 
 FOLDER = REPO_ROOT / "checkpoints" / "nano"
 THING_SHARE = 0.8
-# Shapes in colours that they never had in training; the model card tells how many come out right.
+# Shapes in colours that they never had in training; the model card says how many come out right.
 SHAPE_SHARE = 0.5
 SHAPE_ROUNDS = 3
 MAX_BYTES = 25_000_000
@@ -96,7 +96,7 @@ def test_the_folder_is_small_enough_to_live_in_the_repository():
 
 
 def names_and_ranks(folder):
-    """What a weight file calls its arrays, and how many axes each has; blocks and levels are not told apart."""
+    """What a weight file calls its arrays, and their axes; blocks and levels count as one."""
     leaves = index_leaves(folder / WEIGHTS_FILE)
     return {
         (re.sub(r"(?<=[a-z]_)\d+", "N", "/".join(name)), len(leaf.shape))

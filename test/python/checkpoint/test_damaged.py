@@ -1,4 +1,4 @@
-"""Damaged checkpoints: each ends the start with one line that names the file, and none is tried again."""
+"""Damaged checkpoints: each ends the start for good, with one line that names the file."""
 
 import random
 import shutil

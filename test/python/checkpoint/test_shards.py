@@ -215,7 +215,10 @@ def test_an_index_without_an_end(folder, shards):
 
 @pytest.mark.parametrize(
     "place",
-    ["../{}", "/tmp/{}", "sub/{}", "..\\{}", "{}\n", ".", "..", "", "config.json", 1, None, "a" * 2000],
+    [
+        *("../{}", "/tmp/{}", "sub/{}", "..\\{}", "{}\n"),
+        *(".", "..", "", "config.json", 1, None, "a" * 2000),
+    ],
 )  # fmt: skip
 def test_a_place_outside_the_folder_or_of_another_kind_is_never_opened(folder, shards, place):
     name = shards[1].name

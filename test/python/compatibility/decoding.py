@@ -1,4 +1,4 @@
-"""Every golden checkpoint against upstream's answers, as numbers; `compatibility_page.py` makes the table of it.
+"""Every golden checkpoint against upstream's answers, as numbers; `page.py` makes a table of them.
 
 One compiled program a checkpoint: compiling is what these tiny models cost.
 """
@@ -25,7 +25,8 @@ COMPILER_OPTIONS = {"xla_backend_optimization_level": 0}
 NAMES = sorted(folder.name for folder in (UPSTREAM / "models").iterdir())
 # Guidance, golden tokens, and the margin below which two implementations may differ.
 GREEDY = ((1.0, "greedy", 1e-3), (10.0, "greedy_cfg10", 5e-3))
-# Rounding its weights once more moves their logits beyond 1e-4, in any precision: see `measure_rounding`.
+# Rounding its weights once more moves their logits beyond 1e-4, in any precision: see
+# `measure_rounding`.
 ILL_CONDITIONED = ("variant-cosine-attention", "variant-ln-swinv2")
 
 
@@ -62,7 +63,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Rounding:
-    """How far float32 lies from float64, and what one more rounding of the weights does."""
+    """How far float32 is from float64, and what one more rounding of the weights does."""
 
     name: str
     upstream_encoder: float
@@ -70,7 +71,7 @@ class Rounding:
     our_encoder: float
     our_logits: float
     rounded_logits: float
-    """Largest change of float64 logits when each weight moves by up to 2^-24 of itself, of four draws."""
+    """Largest change of float64 logits, of four draws, when each weight moves by up to 2^-24."""
 
 
 @cache
@@ -225,7 +226,7 @@ def _round_weights(params: Params, seed: int) -> Params:
 def _compare(
     want: dict[str, jax.Array], name: str, near_tie: float, ours: jax.Array
 ) -> tuple[int, int, float]:
-    """How many greedy steps upstream decides clearly, how many of them are ours too; share of all."""
+    """How many greedy steps upstream decides clearly, how many are ours too; share of all."""
     # Upstream's answer without the ids outside the codebook, where those could win.
     field = f"{name}_sliced" if f"{name}_sliced" in want else name
     margins = want.get(f"{field}_margin", want[f"{name}_margin"])

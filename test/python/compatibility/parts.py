@@ -1,4 +1,4 @@
-"""What is compared with upstream's answers once and not for every checkpoint: text, draws, the VQGAN."""
+"""What is compared with upstream once and not for every checkpoint: text, draws, the VQGAN."""
 
 import json
 from functools import cache

@@ -153,7 +153,7 @@ def test_a_chunk_that_does_not_divide_the_image_changes_nothing(want):
 
 @contextmanager
 def counting_compilations():
-    """A list that grows by one with every program that is compiled, or read from the cache, meanwhile."""
+    """A list that grows by one with every program that is compiled or read from the cache."""
     compiled = []
 
     def note(event, duration_secs, **_):

@@ -1,4 +1,4 @@
-"""The VQGAN against upstream's answers, and scanned against unrolled; test_compatibility has the rest."""
+"""The VQGAN against upstream's answers, scanned against unrolled; test_compatibility has more."""
 
 import jax
 import jax.numpy as jnp

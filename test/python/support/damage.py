@@ -1,7 +1,7 @@
 """Ways to damage a checkpoint, shared by the tests of damaged ones.
 
-As a program, `damage.py SOURCE TARGET`, it copies the checkpoint SOURCE to TARGET/<name> once for each
-class of damage, for the tests that start a whole server on it.
+As a program, `damage.py SOURCE TARGET`, it copies the checkpoint SOURCE to TARGET/<name> once for
+each class of damage, for the tests that start a whole server on it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Where the golden checkpoints and answers of upstream's own code lie, and how to read them."""
+"""Where the golden checkpoints and answers of upstream's own code are, and how to read them."""
 
 from pathlib import Path
 from typing import Any

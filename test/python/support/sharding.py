@@ -1,4 +1,4 @@
-"""Cuts a checkpoint's weights into shards as transformers' `save_pretrained` does (4.22 and later)."""
+"""Cuts a checkpoint's weights into shards as transformers' `save_pretrained` does (from 4.22)."""
 
 import json
 from pathlib import Path
@@ -17,10 +17,10 @@ def shard_name(number: int, count: int) -> str:
 
 
 def cut_into_shards(folder: Path, limit: int) -> list[Path]:
-    """Replace the weights of a folder by shards of at most `limit` bytes of numbers, and their index.
+    """Replace a folder's weights by shards of at most `limit` bytes of numbers, and their index.
 
-    As upstream's, a shard starts before the leaf that would go over the limit, so that the first is empty
-    where the first leaf alone does; an empty one is written and not named in the index.
+    As upstream's, a shard starts before the leaf that would go over the limit, so that the first is
+    empty where the first leaf alone does; an empty one is written and not named in the index.
     """
     weights = folder / WEIGHTS
     tree = serialization.msgpack_restore(weights.read_bytes())

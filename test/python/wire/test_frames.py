@@ -1,4 +1,4 @@
-"""The golden messages, decoded and encoded by the Python twin; test/wire/frames.test.ts does the same."""
+"""The golden messages, decoded and encoded here; test/wire/frames.test.ts does the same."""
 
 import base64
 import json
