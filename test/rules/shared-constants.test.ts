@@ -1,3 +1,4 @@
+/** The constants that both languages hold, compared by value. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";

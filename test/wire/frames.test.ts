@@ -1,3 +1,4 @@
+/** The golden messages, decoded and encoded here; test/python/wire/test_frames.py does the same. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";

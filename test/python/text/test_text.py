@@ -1,3 +1,5 @@
+"""The text path against what upstream makes of the same prompts."""
+
 import functools
 import json
 import shutil
