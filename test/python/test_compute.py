@@ -197,7 +197,7 @@ def start_on(device_limit, monkeypatch, status="RESOURCE_EXHAUSTED"):
     return sidecar, device
 
 
-def test_a_full_device_halves_the_batch_and_the_same_pictures_are_made(loaded, monkeypatch):
+def test_a_full_device_halves_the_batch_and_the_same_images_are_made(loaded, monkeypatch):
     for index in range(4):
         loaded.thread.submit(replace(TASK, task_id=f"task {index}", seed=index))
     expected = {image.seed: image.payload for image in (loaded.until(Image)[-1] for _ in range(4))}

@@ -35,7 +35,7 @@ def fixture():
 
 
 def draw(sentences):
-    """One picture for each sentence, with the checkpoint's own sampling defaults."""
+    """One image for each sentence, with the checkpoint's own sampling defaults."""
     slots = len(sentences)
     checkpoint = load_checkpoint(FOLDER, precision="float32", slots=slots)
     requests = [
@@ -48,17 +48,17 @@ def draw(sentences):
 
 
 @pytest.fixture(scope="module")
-def pictures(fixture):
+def images(fixture):
     return draw([sentence["text"] for sentence in fixture["sentences"]] * SHAPE_ROUNDS)
 
 
-def test_pictures_of_things_are_most_like_the_asked_one(fixture):
+def test_images_of_things_are_most_like_the_asked_one(fixture):
     strip = Image.open(REPO_ROOT / "test" / "fixtures" / "nano-things.png")
     side = strip.height
     sources = np.asarray(strip, float).reshape(side, -1, side, 3).swapaxes(0, 1)
     drawn = np.stack([
-        np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX), float)
-        for picture in draw(fixture["things"])
+        np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX), float)
+        for image in draw(fixture["things"])
     ])  # fmt: skip
     distances = np.square(drawn[:, None] - sources).mean(axis=(2, 3, 4))
     nearest = distances.argmin(axis=1)
@@ -75,20 +75,20 @@ def test_every_sentence_joins_a_colour_and_a_shape_that_training_never_did(fixtu
         assert all((thing["shape"], thing["colour"]) in held_out for thing in things)
 
 
-def follow(pictures, entries, palette):
-    """Which pictures have the background, colours and places of their sentence."""
-    pairs = zip(pictures, entries * SHAPE_ROUNDS, strict=True)
-    return [judge_best(picture, read_sentence(entry), palette).follows for picture, entry in pairs]
+def follow(images, entries, palette):
+    """Which images have the background, colours and places of their sentence."""
+    pairs = zip(images, entries * SHAPE_ROUNDS, strict=True)
+    return [judge_best(image, read_sentence(entry), palette).follows for image, entry in pairs]
 
 
-def test_shapes_have_the_asked_colours_in_the_asked_places(fixture, pictures):
-    follows = follow(pictures, fixture["sentences"], fixture["palette"])
+def test_shapes_have_the_asked_colours_in_the_asked_places(fixture, images):
+    follows = follow(images, fixture["sentences"], fixture["palette"])
     assert sum(follows) >= SHAPE_SHARE * len(follows)
 
 
-def test_the_judge_refuses_the_same_pictures_for_other_sentences(fixture, pictures):
+def test_the_judge_refuses_the_same_images_for_other_sentences(fixture, images):
     entries = fixture["sentences"][1:] + fixture["sentences"][:1]
-    assert sum(follow(pictures, entries, fixture["palette"])) <= 2 * SHAPE_ROUNDS
+    assert sum(follow(images, entries, fixture["palette"])) <= 2 * SHAPE_ROUNDS
 
 
 def test_the_folder_is_small_enough_to_live_in_the_repository():
@@ -114,11 +114,11 @@ def test_the_vqgan_has_both_halves_as_upstream_writes_them(upstream):
     assert names_and_ranks(FOLDER / "vqgan") == theirs - attention
 
 
-def test_a_picture_becomes_tokens_that_give_it_back(fixture, pictures):
+def test_an_image_becomes_tokens_that_give_it_back(fixture, images):
     found = open_checkpoint(FOLDER)
     vqgan_params = load_weights(found, jnp.dtype("float32")).vqgan_params
     encoder_params, _ = load_vqgan_encoder(found.vqgan_folder, found.vqgan_config)
-    some = jnp.stack(pictures[:4])
+    some = jnp.stack(images[:4])
     tokens = apply(VQGANEncoder(found.vqgan_config), encoder_params, from_pixels(some))
     again = to_pixels(apply(VQGANDecoder(found.vqgan_config), vqgan_params, tokens))
     error = jnp.square(again.astype(jnp.float32) - some.astype(jnp.float32)).mean()

@@ -29,8 +29,8 @@ class Distribution(NamedTuple):
     upstreams: np.ndarray
 
 
-class Pictures(NamedTuple):
-    """The VQGAN's pictures of golden tokens, ours and upstream's: as numbers and as pixels."""
+class Images(NamedTuple):
+    """The VQGAN's images of golden tokens, ours and upstream's: as numbers and as pixels."""
 
     decoded: np.ndarray
     upstreams_decoded: np.ndarray
@@ -39,7 +39,7 @@ class Pictures(NamedTuple):
 
 
 class Codes(NamedTuple):
-    """The VQGAN's latents and tokens of golden pictures, ours and upstream's."""
+    """The VQGAN's latents and tokens of golden images, ours and upstream's."""
 
     latent: np.ndarray
     upstreams_latent: np.ndarray
@@ -67,19 +67,19 @@ def warp(case: dict[str, Any]) -> Distribution:
 
 
 @cache
-def draw_pictures(size: str = "") -> Pictures:
+def draw_images(size: str = "") -> Images:
     """Decode the golden tokens; `size` is "" for 8 x 8 tokens and "_16" for 4 x 4."""
     config = open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER).vqgan_config
     params, _ = load_vqgan(VQGAN_FOLDER, config)
     want = golden("vqgan")
     decoded = jax.jit(VQGANDecoder(config).apply)({"params": params}, want[f"codes{size}"])
     upstreams = np.asarray(want[f"decoded{size}"]), np.asarray(want[f"pixels{size}"])
-    return Pictures(np.asarray(decoded), upstreams[0], np.asarray(to_pixels(decoded)), upstreams[1])
+    return Images(np.asarray(decoded), upstreams[0], np.asarray(to_pixels(decoded)), upstreams[1])
 
 
 @cache
-def encode_pictures() -> Codes:
-    """Encode the golden pictures."""
+def encode_images() -> Codes:
+    """Encode the golden images."""
     config = open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER).vqgan_config
     params, _ = load_vqgan_encoder(VQGAN_FOLDER, config)
     want = golden("vqgan")
