@@ -1,10 +1,11 @@
 """How long loading a checkpoint of a published size takes, and how much memory.
 
     PYTHONPATH=. .venv/bin/python bench/load.py Mini --precision float32
-    PYTHONPATH=. .venv/bin/python bench/load.py Mega --precision bfloat16 --picture 256
+    PYTHONPATH=. .venv/bin/python bench/load.py Mega --precision bfloat16 --image 256
 
-Makes a synthetic checkpoint in a temporary folder (1.9 GB for Mini, 10.7 GB for Mega), loads it in a process of
-its own as the sidecar does, compares with reading the files once and copying their weights, and removes it.
+Makes a synthetic checkpoint in a temporary folder (1.9 GB for Mini, 10.7 GB for Mega), loads it in
+a process of its own as the sidecar does, compares with reading the files once and copying their
+weights, and removes it.
 """
 
 import argparse
@@ -17,14 +18,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from synthetic import CONFIGS, write_checkpoint
 
 if TYPE_CHECKING:
-    from jax.typing import DTypeLike
-
     from sidecar.checkpoint.folder import CheckpointFolders, Weights
 
 PIECE_BYTES = 1 << 20
@@ -45,41 +44,44 @@ def main() -> None:
 def _report(arguments: argparse.Namespace, folder: Path) -> None:
     parameters = write_checkpoint(arguments.name, folder)
     print(f"{arguments.name}: {parameters:,} parameters in float32, as {arguments.precision}")
-    for state in ("cold", "warm"):
-        reads, copies, loads = [], [], []
-        for _ in range(arguments.repeats):
-            reads.append(_run_child(arguments, folder, state, "read")["seconds"])
-            found = _run_child(arguments, folder, state, "load")
-            loads.append(found["seconds"])
-            copy = _run_child(arguments, folder, state, "copy", found["weight_bytes"])
-            copies.append(copy["seconds"])
-        read, copy, load = median(reads), median(copies), median(loads)
-        print(
-            f"{state} page cache: load {load:.2f} s; read once {read:.2f} s, copy {copy:.2f} s; "
-            f"{load / (1.5 * read + copy):.2f} of (1.5 x read + copy)"
-        )
-    if arguments.picture:
-        found = _run_child(arguments, folder, "warm", "picture")
+    _compare_times(arguments, folder, "cold")
+    _compare_times(arguments, folder, "warm")
+    found = _run_child(arguments, folder, "warm", "image" if arguments.image else "load")
     weights, peak = found["weight_bytes"], found["peak_bytes"]
     print(
         f"weights {weights / GB:.3f} GB; peak memory of the process {peak / GB:.3f} GB, "
         f"{found['before_bytes'] / GB:.3f} GB of it before loading; "
         f"{peak / (1.2 * weights + 3e8):.2f} of (1.2 x weights + 300 MB)"
     )
-    if arguments.picture:
+    if arguments.image:
         print(
-            f"one picture of {arguments.picture} tokens in {found['picture_seconds']:.1f} s "
+            f"one image of {arguments.image} tokens in {found['image_seconds']:.1f} s "
             f"after {found['compile_seconds']:.1f} s of compiling; "
-            f"peak memory then {found['picture_peak_bytes'] / GB:.3f} GB"
+            f"peak memory then {found['image_peak_bytes'] / GB:.3f} GB"
         )
+
+
+def _compare_times(arguments: argparse.Namespace, folder: Path, state: str) -> None:
+    reads, copies, loads = [], [], []
+    for _ in range(arguments.repeats):
+        reads.append(_run_child(arguments, folder, state, "read")["seconds"])
+        found = _run_child(arguments, folder, state, "load")
+        loads.append(found["seconds"])
+        size = int(found["weight_bytes"])
+        copies.append(_run_child(arguments, folder, state, "copy", size)["seconds"])
+    read, copy, load = median(reads), median(copies), median(loads)
+    print(
+        f"{state} page cache: load {load:.2f} s; read once {read:.2f} s, copy {copy:.2f} s; "
+        f"{load / (1.5 * read + copy):.2f} of (1.5 x read + copy)"
+    )
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     """In the child: how long one of the three took.
 
-    All three start JAX first, then have the machine hold as much free memory as the files and their weights take: a
-    virtual machine gives free memory back to its host within seconds, and how long it takes to get it again, up to
-    ten times as long as loading, says nothing about this program.
+    All three start JAX first, then have the machine hold as much free memory as the files and their
+    weights take: a virtual machine gives free memory back to its host within seconds, and how long
+    it takes to get it again, up to ten times as long as loading, says nothing about this program.
     """
     import jax.numpy as jnp
 
@@ -91,7 +93,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
         case "copy":
             return {"seconds": _time_copying(arguments.bytes)}
         case _:
-            tokens = arguments.picture if arguments.measure == "picture" else None
+            tokens = arguments.image if arguments.measure == "image" else None
             return _measure_load(arguments.folder, arguments.precision, tokens)
 
 
@@ -101,7 +103,7 @@ def _hold_free_memory(size: int) -> None:
     subprocess.run([sys.executable, "-c", touch, str(size)], check=True)
 
 
-def _measure_load(folder: Path, precision: str, picture_tokens: int | None) -> dict[str, float]:
+def _measure_load(folder: Path, precision: str, image_tokens: int | None) -> dict[str, float]:
     """Load as the sidecar does."""
     import jax
     import jax.numpy as jnp
@@ -121,39 +123,34 @@ def _measure_load(folder: Path, precision: str, picture_tokens: int | None) -> d
             leaf.nbytes for leaf in jax.tree.leaves((weights.params, weights.vqgan_params))
         ),
     }
-    if picture_tokens:
-        report |= _draw_picture(found, weights, dtype, picture_tokens)
+    if image_tokens:
+        report |= _draw_image(found, weights, image_tokens)
     return report
 
 
-def _draw_picture(
-    found: "CheckpointFolders", weights: "Weights", dtype: "DTypeLike", tokens: int
-) -> dict[str, float]:
-    """Draw one picture with the engine; of fewer tokens than the checkpoint's to see that it can."""
+def _draw_image(found: "CheckpointFolders", weights: "Weights", tokens: int) -> dict[str, float]:
+    """Draw one image with the engine; of fewer tokens than the checkpoint's to see that it can."""
     from sidecar.checkpoint.folder import open_text
-    from sidecar.engine.engine import Engine, SlotRequest
+    from sidecar.loading import Checkpoint
+    from sidecar.wire.messages import SamplingSettings
 
-    text = open_text(found)
-    empty, prompt = text.unconditional(), text.encode("a red cat")
-    positions = weights.params["decoder"]["embed_positions"]
+    params = cast("dict[str, Any]", weights.params)
+    positions = params["decoder"]["embed_positions"]
     positions["embedding"] = positions["embedding"][:tokens]
     smaller = replace(found, config=replace(found.config, image_length=tokens))
-    engine = Engine(
-        smaller, weights, (empty.ids, empty.mask), slots=1, chunk_tokens=16, dtype=dtype
-    )
+    checkpoint = Checkpoint(smaller, open_text(found), weights)
+    engine = checkpoint.create_engine(slots=1, chunk_tokens=16)
     started = time.perf_counter()
     engine.compile(lambda _done, _total: None)
     compiled = time.perf_counter()
-    engine.admit(SlotRequest("picture", prompt.ids, prompt.mask, 0, found.sampling))
-    pictures = []
-    while engine.running:
-        pictures += engine.step()
-    if pictures[0].pixels.shape != (smaller.image_side, smaller.image_side, 3):
-        raise RuntimeError(f"a picture of shape {pictures[0].pixels.shape}")
+    request = checkpoint.create_request("image", "a red cat", 0, SamplingSettings())
+    (image,) = engine.draw_all([request])
+    if image.pixels.shape != (smaller.image_side, smaller.image_side, 3):
+        raise RuntimeError(f"an image of shape {image.pixels.shape}")
     return {
         "compile_seconds": compiled - started,
-        "picture_seconds": time.perf_counter() - compiled,
-        "picture_peak_bytes": _peak_bytes(),
+        "image_seconds": time.perf_counter() - compiled,
+        "image_peak_bytes": _peak_bytes(),
     }
 
 
@@ -164,7 +161,7 @@ def _run_child(
         _drop_from_cache(_files(folder))
     command = [sys.executable, __file__, arguments.name, "--precision", arguments.precision]
     command += ["--folder", str(folder), "--measure", measure, "--bytes", str(size)]
-    command += ["--picture", str(arguments.picture)] if arguments.picture else []
+    command += ["--image", str(arguments.image)] if arguments.image else []
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(output.stdout)
@@ -185,7 +182,7 @@ def _time_reading(files: list[Path]) -> float:
 
 
 def _time_copying(size: int) -> float:
-    """Seconds to copy `size` bytes into memory that is new to the process, in arrays as large as a layer's."""
+    """Seconds to copy `size` bytes into new memory, in arrays as large as a layer's."""
     source = np.ones(LAYER_BYTES, np.uint8)
     started = time.perf_counter()
     kept = [source.copy() for _ in range(-(-size // LAYER_BYTES))]
@@ -202,7 +199,7 @@ def _drop_from_cache(files: list[Path]) -> None:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this program has had; `getrusage` would count its parent's before it started."""
+    """The most memory that this program has had; `getrusage` would count its parent's too."""
     for line in Path("/proc/self/status").read_text("ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * KIB
@@ -210,14 +207,14 @@ def _peak_bytes() -> int:
 
 
 def _read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Time loading a checkpoint.")
     parser.add_argument("name", choices=list(CONFIGS))
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument(
-        "--picture",
+        "--image",
         type=int,
         metavar="TOKENS",
-        help="also draw a picture of so many tokens (a square)",
+        help="also draw an image of that many tokens (a square)",
     )
     parser.add_argument("--repeats", type=int, default=5, help="of which the median is printed")
     parser.add_argument("--within", type=Path, help="where the temporary folder is made")

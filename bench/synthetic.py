@@ -2,8 +2,9 @@
 
     .venv/bin/python bench/synthetic.py Mini /tmp/mini
 
-The shapes of DalleBart are those that upstream's own notebook prints, not what this program would ask for.
-The tokenizer is the small one of the test fixtures; the VQGAN goes into the folder `vqgan` inside.
+The shapes of DalleBart are those that upstream's own notebook prints, not what this program would
+ask for. The tokenizer is the small one of the test fixtures; the VQGAN goes into the folder `vqgan`
+inside.
 """
 
 import json
@@ -60,7 +61,7 @@ VQGAN_CONFIG: Mapping[str, object] = {
 
 
 def write_checkpoint(name: str, folder: Path) -> int:
-    """Write `Mini` or `Mega` in float32 with its VQGAN; returns DalleBart's number of parameters."""
+    """Write `Mini` or `Mega` in float32 with its VQGAN; returns DalleBart's parameter count."""
     vqgan = folder / "vqgan"
     vqgan.mkdir(parents=True)
     for file in TOKENIZER_FILES:
@@ -86,7 +87,7 @@ def dallebart_shapes(config: Mapping[str, object]) -> Tree:
 
 
 def vqgan_shapes() -> Tree:
-    """Both halves of the published VQGAN; its names are ours, so the model itself knows the shapes."""
+    """Both halves of the published VQGAN; its names are ours, so the model knows the shapes."""
     import jax
     import jax.numpy as jnp
 
@@ -146,9 +147,10 @@ def _write_weights(path: Path, tree: Tree) -> int:
 
 
 def _write_tree(file: BufferedWriter, tree: Tree, block: np.ndarray) -> Iterator[int]:
-    file.write(msgpack.Packer().pack_map_header(len(tree)))
+    packer = msgpack.Packer()
+    file.write(packer.pack_map_header(len(tree)))
     for name, value in tree.items():
-        file.write(msgpack.packb(name))
+        file.write(packer.pack(name))
         if isinstance(value, dict):
             yield from _write_tree(file, value, block)
         else:

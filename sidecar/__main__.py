@@ -1,6 +1,6 @@
 """The sidecar program: `python -m sidecar --endpoint ipc://... --identity ...`.
 
-The server starts it and tells it the rest through the environment: DALLE_SIDECAR_TOKEN,
+The server starts it and gives it the rest through the environment: DALLE_SIDECAR_TOKEN,
 DALLE_SIDECAR_GENERATION and DALLE_SIDECAR_PARENT_PID. All other settings come with WELCOME.
 
 Exit codes: 0 drained, 1 crashed, 2 wrong arguments, 3 a permanent failure (the checkpoint or its

@@ -60,7 +60,7 @@ def start_diagnostics() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.INFO)
-    # JAX tells at INFO of every backend that this machine does not have.
+    # JAX logs at INFO every backend that this machine does not have.
     logging.getLogger("jax").setLevel(logging.WARNING)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)

@@ -1,7 +1,7 @@
 """The compute thread: loads the checkpoint, then feeds the engine from a queue of commands.
 
-It owns JAX. Everything it has to say goes through `emit`; between two chunks it looks at its queue, so a
-new task, a cancel or a deadline takes effect within one chunk.
+It owns JAX. Everything it has to say goes through `emit`; between two chunks it looks at its queue,
+so a new task, a cancel or a deadline takes effect within one chunk.
 """
 
 import logging
@@ -9,10 +9,10 @@ import queue
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 
 from sidecar.compute_port import Command, Emit
-from sidecar.loading import LoadedModel, describe_failure, is_out_of_memory, load_model
+from sidecar.failure import classify, is_out_of_memory
+from sidecar.start_up import ReadyModel, start_up
 from sidecar.tasks import InvalidTaskError, Task, prepare_task
 from sidecar.wire.messages import (
     Bye,
@@ -29,19 +29,10 @@ log = logging.getLogger(__name__)
 
 
 def start_compute(config: SidecarConfig, emit: Emit) -> "ComputeThread":
-    """Start the thread; `emit` must be thread-safe. READY, or a fatal FAILED, follows through it."""
+    """Start the thread; READY, or a fatal FAILED, follows through `emit`, from that thread."""
     compute = ComputeThread(config, emit)
     compute.start()
     return compute
-
-
-@dataclass
-class _Pulse:
-    """What the beat tells of this thread; replaced as a whole, so that a reader never sees half."""
-
-    count: int
-    phase: str
-    at: float
 
 
 class ComputeThread(threading.Thread):
@@ -55,40 +46,42 @@ class ComputeThread(threading.Thread):
         self._waiting: deque[Task] = deque()
         self._running: dict[str, Task] = {}
         self._draining = False
-        self._pulse = _Pulse(0, "starting", time.monotonic())
+        # Replaced as a whole, so that a reader in another thread never sees half of it.
+        self._pulse = ("starting", time.monotonic())
 
     def submit(self, command: Command) -> None:
         """Hand over a command; it is obeyed at the next chunk."""
         self._commands.put(command)
 
-    def counter(self) -> tuple[int, str, float]:
-        """How often the thread has shown life, what it is doing, and seconds since it last did."""
-        pulse = self._pulse
-        return pulse.count, pulse.phase, time.monotonic() - pulse.at
+    def pulse(self) -> tuple[str, float]:
+        """What the thread is doing, and the seconds since it last showed life."""
+        phase, at = self._pulse
+        return phase, time.monotonic() - at
 
     def run(self) -> None:
-        """Load, say READY, work until drained. A fault ends the sidecar: the server starts another."""
+        """Load, say READY, work until drained; a fault ends the sidecar, the server restarts it."""
         try:
-            model = load_model(self._config, self._emit, self._beat)
+            model = start_up(self._config, self._emit, self._beat)
             self._serve(model)
             self._emit(Bye("drained"))
         except Exception as error:
-            code, retryable = describe_failure(error)
+            code, retryable = classify(error)
             reason = " ".join((str(error) or repr(error)).split())
             if retryable:
                 log.exception("compute thread failed")
             else:
-                # The checkpoint or the settings are at fault: where this program noticed says nothing more.
+                # The checkpoint or the settings are at fault: where this program noticed says
+                # nothing more.
                 log.error("%s: %s", code, reason)
             self._emit(Failed(None, None, code, reason, retryable, fatal=True))
 
     def _beat(self, phase: str) -> None:
-        self._pulse = _Pulse(self._pulse.count + 1, phase, time.monotonic())
+        self._pulse = (phase, time.monotonic())
 
     def _beat_busy(self) -> None:
         self._beat("drain" if self._draining else "generate")
 
-    def _serve(self, model: LoadedModel) -> None:
+    def _serve(self, model: ReadyModel) -> None:
         while True:
             idle = not self._waiting and not self._running
             if idle and self._draining:
@@ -109,7 +102,7 @@ class ComputeThread(threading.Thread):
                     raise
                 self._make_room(model, error)
 
-    def _obey(self, model: LoadedModel, *, wait: bool) -> None:
+    def _obey(self, model: ReadyModel, *, wait: bool) -> None:
         """Take every command that has arrived; with nothing to do, wait for the first."""
         try:
             self._obey_one(model, self._commands.get(block=wait))
@@ -118,13 +111,13 @@ class ComputeThread(threading.Thread):
         except queue.Empty:
             return
 
-    def _obey_one(self, model: LoadedModel, command: Command) -> None:
+    def _obey_one(self, model: ReadyModel, command: Command) -> None:
         match command:
             case Generate():
-                # A prompt that is read for ever must not look like idleness either.
+                # A prompt that is never read to its end must not look like idleness either.
                 self._beat_busy()
                 try:
-                    self._waiting.append(prepare_task(command, model))
+                    self._waiting.append(prepare_task(command, model.checkpoint))
                 except InvalidTaskError as error:
                     self._fail(command.task_id, command.attempt, error.code, str(error))
             case Cancel(task_id=task_id):
@@ -132,42 +125,42 @@ class ComputeThread(threading.Thread):
             case Drain():
                 self._draining = True
 
-    def _drop_late(self, model: LoadedModel) -> None:
+    def _drop_late(self, model: ReadyModel) -> None:
         now = time.monotonic()
         for task in [*self._waiting, *self._running.values()]:
             if task.deadline < now:
                 self._end(model, task.task_id, "deadline_exceeded", "the deadline has passed")
 
-    def _admit(self, model: LoadedModel) -> None:
+    def _admit(self, model: ReadyModel) -> None:
         while self._waiting and model.engine.free_slots:
             task = self._waiting[0]
-            model.engine.admit(task.engine_task)
+            model.engine.admit(task.request)
             task.started = time.monotonic()
             self._running[task.task_id] = self._waiting.popleft()
 
-    def _decode(self, model: LoadedModel) -> None:
-        pictures = model.engine.step()
+    def _decode(self, model: ReadyModel) -> None:
+        images = model.engine.step()
         if progress := model.engine.progress():
             self._emit(Progress(tuple(progress)))
-        for picture in pictures:
-            task = self._running.pop(picture.task_id)
-            height, width, _ = picture.pixels.shape
+        for image in images:
+            task = self._running.pop(image.task_id)
+            height, width, _ = image.pixels.shape
             self._emit(
                 Image(
                     task_id=task.task_id,
                     attempt=task.attempt,
                     width=width,
                     height=height,
-                    seed=task.engine_task.seed,
+                    seed=task.request.seed,
                     text_tokens=task.text_tokens,
-                    image_tokens=model.image_tokens,
+                    image_tokens=model.checkpoint.found.config.image_length,
                     seconds=time.monotonic() - task.started,
-                    payload=picture.pixels.tobytes(),
+                    payload=image.pixels.tobytes(),
                 )
             )
 
-    def _make_room(self, model: LoadedModel, error: Exception) -> None:
-        """Go on with half the batch; its tasks start anew, with the same seeds. Raises when one is left."""
+    def _make_room(self, model: ReadyModel, error: Exception) -> None:
+        """Go on with half the batch; its tasks start again with their seeds. Raises at one slot."""
         self._waiting.extendleft(reversed(self._running.values()))
         self._running.clear()
         while True:
@@ -186,8 +179,8 @@ class ComputeThread(threading.Thread):
                 model.engine.compile_between()
                 return
 
-    def _end(self, model: LoadedModel, task_id: str, code: str, message: str) -> None:
-        """Take a task out, wherever it is. One that has ended already is nobody's concern."""
+    def _end(self, model: ReadyModel, task_id: str, code: str, message: str) -> None:
+        """Take a task out, wherever it is. One that has ended already is left alone."""
         model.engine.cancel(task_id)
         task = self._running.pop(task_id, None)
         if task is None:

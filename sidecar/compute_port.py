@@ -1,4 +1,4 @@
-"""What lies between the I/O thread and the compute thread: commands one way, messages the other."""
+"""What is between the I/O thread and the compute thread: commands one way, messages the other."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
@@ -15,8 +15,8 @@ class Compute(Protocol):
         """Hand over a command; the answers come through `emit`."""
         ...
 
-    def counter(self) -> tuple[int, str, float]:
-        """Steps done so far, the phase of BEAT it is in, and the seconds since the last step."""
+    def pulse(self) -> tuple[str, float]:
+        """The phase of BEAT it is in, and the seconds since its last step."""
         ...
 
 

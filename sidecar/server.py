@@ -17,10 +17,10 @@ from types import FrameType
 
 import zmq
 
-from sidecar import __version__
+from sidecar import __version__, exit_codes
 from sidecar.compute_port import Compute, StartCompute
 from sidecar.connection import Connection, connect, describe_obstacle
-from sidecar.wire.frames import ProtocolError, VersionMismatchError, decode, encode
+from sidecar.wire.frames import ProtocolError, VersionMismatchError, decode_down, encode
 from sidecar.wire.messages import (
     Accepted,
     Beat,
@@ -40,25 +40,20 @@ from sidecar.wire.messages import (
     Welcome,
 )
 
-EXIT_DRAINED = 0
-EXIT_CRASHED = 1
-EXIT_PERMANENT = 3
-EXIT_PROTOCOL = 4
-
 _FAREWELL_MS = 2000
 
 log = logging.getLogger("sidecar")
 
 
 def serve(connection: Connection, start_compute: StartCompute) -> int:
-    """Serve until drained, told to stop by SIGTERM, or broken; returns the exit code.
+    """Serve until drained, stopped by SIGTERM, or broken; returns the exit code.
 
     Must be called on the main thread, because it handles SIGTERM and SIGINT.
     """
     obstacle = describe_obstacle(connection)
     if obstacle is not None:
         log.error("%s", obstacle)
-        return EXIT_PERMANENT
+        return exit_codes.PERMANENT
     server = _Server(connection, start_compute)
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     # The kernel may give the signal to another thread; then nothing would interrupt the poll.
@@ -141,7 +136,7 @@ class _Server:
         self._stop_requested = True
 
     def _wake(self) -> None:
-        # Full: the loop is about to wake up anyway. Closed: nobody is left to wake.
+        # Full: the loop is about to wake up anyway. Closed: the loop has ended.
         with contextlib.suppress(OSError):
             self._wake_write.send(b"\0")
 
@@ -159,7 +154,7 @@ class _Server:
         while self._exit_code is None and self._socket.poll(0, zmq.POLLIN):
             frames = self._socket.recv_multipart()
             try:
-                message = decode(frames, "down")
+                message = decode_down(frames)
                 if message is not None:
                     self._handle(message)
             except ProtocolError as error:
@@ -211,22 +206,22 @@ class _Server:
             elif isinstance(message, Failed):
                 self._note_failure(message)
             elif isinstance(message, Bye):
-                self._exit_code = EXIT_DRAINED
+                self._exit_code = exit_codes.DRAINED
 
     def _note_failure(self, failure: Failed) -> None:
         if failure.task_id is not None:
             self._active.pop(failure.task_id, None)
         if failure.fatal:
             log.error("%s: %s", failure.code, failure.message)
-            self._exit_code = EXIT_CRASHED if failure.retryable else EXIT_PERMANENT
+            self._exit_code = exit_codes.CRASHED if failure.retryable else exit_codes.PERMANENT
 
     def _refuse(self, error: ProtocolError) -> None:
         """The server sends nothing malformed, so this is another release: say so and exit."""
         log.error("%s", error)
         is_version = isinstance(error, VersionMismatchError)
         code = "version_mismatch" if is_version else "protocol_error"
-        self._send(Failed(None, None, code, str(error), retryable=False, fatal=True))
-        self._exit_code = EXIT_PROTOCOL
+        self._send(Failed(None, None, code, str(error), retryable=not is_version, fatal=True))
+        self._exit_code = exit_codes.PROTOCOL
 
     def _drain(self) -> None:
         if self._compute is not None and not self._is_draining:
@@ -237,7 +232,7 @@ class _Server:
         """Leave when the last task has been answered; before READY there is none."""
         if self._is_draining and not self._active and self._exit_code is None:
             self._send(Bye("drained"))
-            self._exit_code = EXIT_DRAINED
+            self._exit_code = exit_codes.DRAINED
 
     def _beat_if_due(self) -> None:
         if self._compute is not None and time.monotonic() >= self._next_beat_s:
@@ -248,9 +243,9 @@ class _Server:
         self._next_beat_s = time.monotonic() + self._beat_interval_s
         if self._outbox:
             return
-        count, phase, age_s = compute.counter()
+        phase, age_s = compute.pulse()
         age_ms = max(0, round(age_s * 1000))
-        self._send(Beat(self._sequence, count, phase, age_ms, _read_rss_bytes(), None))
+        self._send(Beat(self._sequence, phase, age_ms, _read_rss_bytes()))
 
     def _send(self, message: UpMessage) -> None:
         self._outbox.append(encode(message))

@@ -1,8 +1,8 @@
 """Finds a checkpoint's folders, reads their configs and loads their weights.
 
-A checkpoint is a folder with DalleBart files and its VQGAN: a folder of its own, given or found beside
-or inside the first. It may carry `sampling.json`, its own sampling defaults; the published checkpoints
-have none and get upstream's.
+A checkpoint is a folder with DalleBart files and its VQGAN: a folder of its own, given or found
+beside or inside the first. It may carry `sampling.json`, its own sampling defaults; the published
+checkpoints have none and get upstream's.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import jax.numpy as jnp
 from blake3 import blake3
 
+from sidecar.checkpoint.sampling_defaults import UPSTREAM_SAMPLING, read_sampling
 from sidecar.checkpoint.weight_files import (
     INDEX_FILE,
     WEIGHTS_FILE,
@@ -22,21 +23,19 @@ from sidecar.checkpoint.weight_files import (
     find_weight_files,
     is_shard_name,
 )
-from sidecar.checkpoint.weights import Params, load_dallebart, load_vqgan
-from sidecar.model.config import ModelConfig, SamplingSettings, VQGANConfig
+from sidecar.checkpoint.weights import Weights, load_dallebart, load_vqgan
+from sidecar.model.config import ModelConfig, VQGANConfig
 from sidecar.model.json_values import ConfigError
 from sidecar.text import TextProcessor
+from sidecar.wire.messages import SamplingSettings
 
 Parsed = TypeVar("Parsed")
 
 TORCH_FILES = ("*.bin", "*.safetensors", "*.pt", "*.pth", "*.ckpt")
 
-# transformers' defaults (the published config files name none of these) and the notebook's condition scale.
-UPSTREAM_SAMPLING = SamplingSettings(cond_scale=10.0, temperature=1.0, top_k=50, top_p=1.0)
-
 
 class CheckpointNotFoundError(FileNotFoundError):
-    """There is no checkpoint where one was asked for; the message says which file was looked for where."""
+    """There is no checkpoint where one was asked for; the message says which file is missing."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,8 @@ class CheckpointFolders:
 
     @property
     def image_side(self) -> int:
-        """Width and height of a picture in pixels."""
+        """Width and height of an image in pixels."""
         return round(self.config.image_length**0.5) * self.vqgan_config.downsampling
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Parameters on the device, and one BLAKE3 over the contents of all files with weights."""
-
-    params: Params
-    vqgan_params: Params
-    digest: str
 
 
 def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolders:
@@ -79,12 +69,13 @@ def open_checkpoint(folder: Path, vqgan: Path | None = None) -> CheckpointFolder
     vqgan_config = _read(vqgan_folder / "config.json", VQGANConfig.from_json)
     if vqgan_config.n_embed > config.image_table_rows:
         raise CheckpointError(
-            f"{vqgan_folder}: a codebook of {vqgan_config.n_embed} entries, but {folder} draws only "
-            f"{config.image_vocab_size} different image tokens: give the VQGAN it was trained with"
+            f"{vqgan_folder}: a codebook of {vqgan_config.n_embed} entries, but {folder} draws "
+            f"only {config.image_vocab_size} different image tokens: give the VQGAN it was trained "
+            "with"
         )
     sampling = UPSTREAM_SAMPLING
     if (folder / "sampling.json").exists():
-        sampling = _read(folder / "sampling.json", SamplingSettings.from_json)
+        sampling = _read(folder / "sampling.json", read_sampling)
     return CheckpointFolders(folder, vqgan_folder, config, vqgan_config, sampling)
 
 
@@ -94,13 +85,14 @@ def load_weights(found: CheckpointFolders, dtype: jnp.dtype) -> Weights:
     Raises:
         CheckpointError: a file is unreadable, or does not hold what its config says.
     """
-    # Side by side: memory that the process never had is slow to come by, and two threads get it sooner.
+    # Side by side: memory that the process never had is slow to come by, and two threads get it
+    # sooner.
     with ThreadPoolExecutor(1) as other:
         vqgan = other.submit(load_vqgan, found.vqgan_folder, found.vqgan_config)
         params, digest = load_dallebart(found.folder, found.config, dtype)
         vqgan_params, vqgan_digest = vqgan.result()
     combined = blake3(f"{digest} {vqgan_digest}".encode()).hexdigest()
-    return Weights(params, vqgan_params, combined)
+    return Weights(params, vqgan_params, dtype, combined)
 
 
 def open_text(found: CheckpointFolders) -> TextProcessor:

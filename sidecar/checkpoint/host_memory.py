@@ -12,8 +12,9 @@ HUGE_PAGE_BYTES = 2 << 20
 class HostMemory:
     """Cuts arrays from large blocks; a block lives as long as any of its arrays.
 
-    An array of its own for each leaf would lie on small pages at both ends, a third of a checkpoint in all, and
-    getting a page, of whichever size, is what takes the time. NumPy asks for huge pages for large arrays.
+    An array of its own for each leaf would be on small pages at both ends, a third of a checkpoint
+    in all, and getting a page, of whichever size, is what takes the time. NumPy asks for huge pages
+    for large arrays.
     """
 
     def __init__(self) -> None:
@@ -21,7 +22,7 @@ class HostMemory:
         self._used = 0
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Uninitialised, and aligned so that JAX's CPU device can use it in place, without a copy of its own."""
+        """Uninitialised, aligned so that JAX's CPU device can use it in place, without a copy."""
         size = math.prod(shape) * dtype.itemsize
         if self._used + size > self._block.size:
             self._block = _aligned_block(max(size, BLOCK_BYTES))

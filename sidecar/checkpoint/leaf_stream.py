@@ -1,4 +1,4 @@
-"""Reads the arrays of indexed parameter files one after the other, and hashes the files with them."""
+"""Reads the arrays of indexed parameter files one after the other, and hashes the files."""
 
 import math
 import os
@@ -31,8 +31,9 @@ _EXPONENT = {
 class LeafStream:
     """Reads arrays in the order of the files; one pass checks, casts and hashes.
 
-    Reads small pieces, into their place where they need no cast. A second thread hashes and checks a few of them
-    while the first goes on, so what is wrong with a piece is known a few pieces later, and at `finish` at the latest.
+    Reads small pieces, into their place where they need no cast. A second thread hashes and checks
+    a few of them while the first goes on, so what is wrong with a piece is known a few pieces
+    later, and at `finish` at the latest.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -59,11 +60,11 @@ class LeafStream:
     def read(
         self, name: LeafPath, leaf: Leaf, shape: tuple[int, ...], dtype: np.dtype
     ) -> Iterator[np.ndarray]:
-        """The leaf as `dtype`, cut along its first axis into arrays of `shape`; uncut if that is its own.
+        """The leaf as `dtype`, cut along its first axis into arrays of `shape` unless it has that.
 
         Raises:
-            CheckpointError: NaN or infinity, here or just before, or a file is shorter than when it was
-                indexed.
+            CheckpointError: NaN or infinity, here or just before, or a file is shorter than when it
+                was indexed.
         """
         sizes = self._piece_sizes(leaf, math.prod(shape))
         for _ in range(1 if leaf.shape == shape else leaf.shape[0]):
@@ -76,7 +77,7 @@ class LeafStream:
             yield part
 
     def finish(self) -> str:
-        """Hash the rest of the files; the BLAKE3 of all their bytes, one file after the other, in hex.
+        """Hash the rest of the files; the BLAKE3 of all their bytes, file after file, in hex.
 
         Raises:
             CheckpointError: NaN or infinity in the last pieces, or a file was cut short.
@@ -90,7 +91,7 @@ class LeafStream:
         return self._digest.hexdigest()
 
     def _piece_sizes(self, leaf: Leaf, part_size: int) -> Iterator[int]:
-        """How many numbers to read next, the file standing before them; no piece reaches over a part's end."""
+        """How many numbers to read next, the file being before them; none reaches over a part."""
         while self._path != leaf.file:
             self._pass_to_end()
             self._go_on_with(next(self._files))
@@ -153,7 +154,7 @@ class LeafStream:
 
 
 def is_finite(numbers: np.ndarray) -> bool:
-    """Whether no number is NaN or infinite; NumPy's own test of the 16-bit types takes ten times longer."""
+    """Whether all numbers are finite; NumPy's own test of 16-bit types takes ten times longer."""
     integer, exponent = _EXPONENT[numbers.dtype]
     mask = integer(exponent)
     return not bool((numbers.view(integer) & mask == mask).any())

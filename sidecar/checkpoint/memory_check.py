@@ -66,8 +66,9 @@ def check_memory(config: ModelConfig, dtype: jnp.dtype, *, slots: int, device: D
     Raises:
         MemoryInsufficientError: it needs more than the device has free.
     """
-    # XLA:CPU multiplies in float32 and holds converted weights beside the given ones: drawing a picture of
-    # Mega in bfloat16 takes twice the weights' bytes (bench/load.py), near to what float32 takes.
+    # XLA:CPU multiplies in float32 and holds converted weights beside the given ones: drawing a
+    # image of Mega in bfloat16 takes twice the weights' bytes (bench/load.py), near to what float32
+    # takes.
     held = jnp.dtype("float32") if device.platform == "cpu" else dtype
     needed = count_bytes(config, held, slots)
     free = read_free_bytes(device)
@@ -78,15 +79,16 @@ def check_memory(config: ModelConfig, dtype: jnp.dtype, *, slots: int, device: D
         hints.insert(0, "--precision bfloat16 (half of it)")
     raise MemoryInsufficientError(
         f"the model needs {format_bytes(needed)} of memory in {dtype} with {slots} slots, but "
-        f"{format_bytes(free)} are free on {device.platform}: free some, or choose {', '.join(hints)}"
+        f"{format_bytes(free)} are free on {device.platform}: free some, or choose "
+        f"{', '.join(hints)}"
     )
 
 
 def read_free_bytes(device: Device, root: Path = Path("/")) -> int | None:
-    """Bytes that can still be taken on a device; None when nobody knows.
+    """Bytes that can still be taken on a device; None when that is unknown.
 
     Args:
-        root: where `proc` and `sys` lie.
+        root: where `proc` and `sys` are.
     """
     if device.platform != "cpu":
         stats = device.memory_stats() or {}

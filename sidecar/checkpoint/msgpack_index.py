@@ -1,8 +1,9 @@
 """Finds the arrays of a `flax_model.msgpack`, the format of flax/serialization.py.
 
-The file is untrusted input. `index_leaves` walks its structure without reading any array and checks every
-declared size against the file's, so that a damaged file is refused before memory is taken for it; every
-failure names the file and, where there is one, the leaf. `leaf_stream.py` reads the arrays.
+The file is untrusted input. `index_leaves` walks its structure without reading any array and checks
+every declared size against the file's, so that a damaged file is refused before memory is taken for
+it; every failure names the file and, where there is one, the leaf. `leaf_stream.py` reads the
+arrays.
 """
 
 import math
@@ -51,7 +52,7 @@ _TRUE = 0xC3
 
 @dataclass(frozen=True)
 class Leaf:
-    """An array of a file: what it is and where its bytes lie."""
+    """An array of a file: what it is and where its bytes are."""
 
     file: Path
     shape: tuple[int, ...]
@@ -225,7 +226,7 @@ class _Indexer:
         return Leaf(self._path, shape, DTYPES[name], (span,))
 
     def _chunked_array(self) -> Leaf:
-        """An array above flax's chunk limit: `shape` and `chunks`, maps with the keys "0", "1", ..."""
+        """An array above flax's chunk limit: maps `shape` and `chunks` with the keys "0", "1"..."""
         scanner = self._scanner
         scanner.expect_true()
         self._expect_key("shape")

@@ -1,8 +1,8 @@
 """Upstream's parameter names against ours; the only file that knows the foreign ones.
 
-Scanned files stack all layers of a side on axis 0, unrolled files name each layer. Flax numbers a layer's
-modules class by class in the order of their creation. Which number a norm has thus depends on which of the
-places before it have one; `upstream_names` counts.
+Scanned files stack all layers of a side on axis 0, unrolled files name each layer. Flax numbers a
+layer's modules class by class in the order of their creation. Which number a norm has thus depends
+on which of the places before it have one; `upstream_names` below counts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -83,7 +83,7 @@ class DalleBartNames:
         }
 
     def targets(self, leaf: LeafPath) -> list[LeafPath]:
-        """Where in our tree a leaf of the file belongs: one place, or one a layer if it is a stack."""
+        """Where in our tree a leaf of the file belongs: one place, or one a layer for a stack."""
         match leaf:
             case ("model", ("encoder" | "decoder") as side, "layers", layer, *rest):
                 inner = replace_prefix(tuple(rest), self._names[side].items())

@@ -1,4 +1,4 @@
-"""Where each leaf of a folder's weights lies: in one file, or in shards that agree with their index."""
+"""Where each leaf of a folder's weights is: in one file, or in shards that fit their index."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,8 +29,9 @@ def index_weights(folder: Path) -> StoredWeights:
     """Find every leaf of a folder's weights.
 
     Raises:
-        CheckpointError: a file is missing or not a flax parameter file, or the shards are not what the
-            index says: a leaf is missing in its shard, in another, in two, or unknown to the index.
+        CheckpointError: a file is missing or not a flax parameter file, or the shards are not what
+            the index says: a leaf is missing in its shard, in another, in two, or unknown to the
+            index.
     """
     found = find_weight_files(folder)
     if found is None:
@@ -79,8 +80,8 @@ def _check_places(places: Mapping[str, frozenset[str]], leaves: Mapping[LeafPath
 def _refuse_forgotten_shards(found: WeightFiles) -> None:
     """Refuse a shard of the same save that the index does not name, unless nothing is in it.
 
-    The first is empty where upstream's first weight alone is over the limit. Shards "of" another number
-    are of an earlier save.
+    The first is empty where upstream's first weight alone is over the limit. Shards "of" another
+    number are of an earlier save.
     """
     known = {path.name for path in found.paths}
     numbers = {name.rpartition("-of-")[2] for name in known}
@@ -89,6 +90,7 @@ def _refuse_forgotten_shards(found: WeightFiles) -> None:
             held = [] if path.name in known else list(index_leaves(path))
             if held:
                 raise CheckpointError(
-                    f"{path}: {'/'.join(held[0])} is in this shard, which {INDEX_FILE} does not name: "
+                    f"{path}: {'/'.join(held[0])} is in this shard, which {INDEX_FILE} does not "
+                    "name: "
                     "download the index again"
                 )

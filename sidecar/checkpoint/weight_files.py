@@ -1,9 +1,10 @@
-"""Which files hold the weights of a folder: `flax_model.msgpack`, or the shards that an index names.
+"""Which files hold the weights of a folder: `flax_model.msgpack`, or shards that an index names.
 
 transformers (4.22 and later, modeling_flax_utils.py) saves what is over 10 GB as shards,
-`flax_model-00001-of-0000N.msgpack`, with `flax_model.msgpack.index.json` beside them. Done here as there: the
-one file goes before an index, and shards that the index does not name are left alone, for saving leaves
-those of an earlier save behind. The index is untrusted input, and becomes a part of paths.
+`flax_model-00001-of-0000N.msgpack`, with `flax_model.msgpack.index.json` beside them. Done here as
+there: the one file goes before an index, and shards that the index does not name are left alone,
+for saving leaves those of an earlier save behind. The index is untrusted input, and becomes a part
+of paths.
 
 The twin of src/config/weight-files.ts.
 """
@@ -24,7 +25,7 @@ _SHARD = re.compile(r"flax_model-[0-9]{5}-of-[0-9]{5}\.msgpack")
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read; the message names the file and, where there is one, the leaf."""
+    """A checkpoint that cannot be read; the message names the file and, if it can, the leaf."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def _read_index(path: Path) -> dict[str, frozenset[str]]:
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not places:
         raise CheckpointError(
-            f"{path}: not the index of a sharded checkpoint, expected a JSON object with a weight_map "
+            f"{path}: not the index of a sharded checkpoint, expected a JSON object with a "
+            "weight_map "
             "that names the file of each weight"
         )
     leaves: dict[str, set[str]] = {}
@@ -100,7 +102,8 @@ def _read_index(path: Path) -> dict[str, frozenset[str]]:
             raise CheckpointError(f"{path}: {_shorten(leaf)} is not the name of a weight")
         if not isinstance(name, str) or not is_shard_name(name):
             raise CheckpointError(
-                f"{path}: {_shorten(leaf)} is said to be in {_shorten(name)}, expected a file of this "
+                f"{path}: {_shorten(leaf)} is said to be in {_shorten(name)}, expected a file of "
+                "this "
                 "folder, named flax_model-00001-of-00002.msgpack or alike"
             )
         leaves.setdefault(name, set()).add(leaf)

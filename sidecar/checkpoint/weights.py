@@ -1,11 +1,11 @@
 """Reads parameter files into the trees that our modules use.
 
-Scanned and unrolled files become one internal layout, a subtree per layer: a decode step then reads every
-weight in place, where a scan would copy each layer's slice out of the stack for every token.
+Scanned and unrolled files become one internal layout, a subtree per layer: a decode step then reads
+every weight in place, where a scan would copy each layer's slice out of the stack for every token.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -33,12 +33,26 @@ _ENCODER_HALF = frozenset({"encoder", "quant_conv"})
 _DECODER_HALF = frozenset({"decoder", "post_quant_conv"})
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Parameters on the device: DalleBart's in `dtype`, those of the VQGAN's decoder in float32.
+
+    `digest` is one BLAKE3 over the contents of all files with weights.
+    """
+
+    params: Params
+    vqgan_params: Params
+    dtype: jnp.dtype
+    digest: str
+
+
 def load_dallebart(folder: Path, config: ModelConfig, dtype: jnp.dtype) -> tuple[Params, str]:
-    """Parameters of a DalleBart folder in `dtype`, in the tree that `DalleBart(config)` uses, and the
-    content hash of the weights' files.
+    """Parameters of a DalleBart folder in `dtype`, in the tree that `DalleBart(config)` uses, and
+    the content hash of the weights' files.
 
     Raises:
-        CheckpointError: unreadable, or a leaf is missing, left over, of another shape or not finite.
+        CheckpointError: unreadable, or a leaf is missing, left over, of another shape or not
+            finite.
     """
     stored = index_weights(folder)
     names = DalleBartNames(config)
@@ -69,8 +83,8 @@ def load_vqgan_encoder(folder: Path, config: VQGANConfig) -> tuple[Params, str]:
         CheckpointError: as `load_dallebart`.
     """
     side = config.downsampling
-    picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return _load_half(folder, _expected_shapes(VQGANEncoder(config), picture), _DECODER_HALF)
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return _load_half(folder, _expected_shapes(VQGANEncoder(config), image), _DECODER_HALF)
 
 
 def _load_half(
@@ -89,7 +103,8 @@ def _dallebart_shapes(config: ModelConfig) -> dict[LeafPath, tuple[int, ...]]:
     text = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     if "after every sixth layer" in NORM_PLACES[config.variant.ln_positions, "encoder"]:
         return _expected_shapes(DalleBart(config), text, text, text)
-    # All other layers of a side are alike, and asking the model for one of them is ten times sooner.
+    # All other layers of a side are alike, and asking the model for one of them is ten times
+    # sooner.
     one_layer = replace(config, encoder_layers=1, decoder_layers=1)
     shapes: dict[LeafPath, tuple[int, ...]] = {}
     for leaf, shape in _expected_shapes(DalleBart(one_layer), text, text, text).items():

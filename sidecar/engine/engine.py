@@ -1,13 +1,13 @@
 """Who occupies which slot, and what to run next: the host side of generation.
 
-Knows ids and arrays, not prompts, sockets or threads. Programs exist for a few batch sizes (powers of
-two), and a chunk runs the smallest that holds all busy slots.
+Knows ids and arrays, not prompts, sockets or threads. Programs exist for a few batch sizes (powers
+of two), and a chunk runs the smallest that holds all busy slots.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import jax
@@ -16,19 +16,20 @@ import numpy as np
 from jax.stages import Wrapped
 from jaxtyping import Int32, UInt8
 
-from sidecar.checkpoint.folder import UPSTREAM_SAMPLING, CheckpointFolders, Weights
+from sidecar.checkpoint.weights import Weights
 from sidecar.engine.slots import (
     Prompt,
     decode_chunk,
-    draw_picture,
+    draw_image,
     empty_batch,
     fill_slot,
-    read_prompt,
+    prefill,
 )
-from sidecar.model.config import SamplingSettings
+from sidecar.model.config import ModelConfig, VQGANConfig
 from sidecar.model.dallebart import DalleBart
 from sidecar.model.sampling import SlotSampling
 from sidecar.model.vqgan_decoder import VQGANDecoder
+from sidecar.wire.messages import SamplingSettings
 
 # The images of one job arrive one after the other: its prompt is read once.
 REMEMBERED_PROMPTS = 32
@@ -38,7 +39,7 @@ Ids = Int32[np.ndarray, "T"]
 
 @dataclass(frozen=True)
 class SlotRequest:
-    """One image to make; `ids` and `mask` are the tokenised prompt, `seed` an unsigned 32-bit number."""
+    """One image to make: the tokenised prompt, and `seed`, an unsigned 32-bit number."""
 
     task_id: str
     ids: Ids
@@ -60,34 +61,35 @@ class Engine:
 
     def __init__(
         self,
-        found: CheckpointFolders,
+        config: ModelConfig,
+        vqgan_config: VQGANConfig,
         weights: Weights,
         unconditional: tuple[Ids, Ids],
         *,
+        sampling: SamplingSettings,
         slots: int,
         chunk_tokens: int,
-        dtype: jnp.dtype,
     ) -> None:
         """
         Args:
             unconditional: ids and mask of the unconditional row (the tokenizer on the empty text).
+            sampling: the checkpoint's own values, none of them None.
             slots: tasks decoded at once, at most.
             chunk_tokens: image tokens drawn in one `step`.
-            dtype: of activations and caches; that of `weights.params`.
         """
-        self._image_length = found.config.image_length
+        self._image_length = config.image_length
         self._weights = weights
         self._unconditional = unconditional
+        self._defaults = sampling
         self._chunk_tokens = chunk_tokens
         self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
 
-        model = DalleBart(found.config, dtype)
-        codebook_size = found.vqgan_config.n_embed
-        self._read_prompt = jax.jit(partial(read_prompt, model))
+        model = DalleBart(config, weights.dtype)
+        self._prefill = jax.jit(partial(prefill, model))
         self._fill_slot = jax.jit(fill_slot, donate_argnums=0)
-        self._draw_picture = jax.jit(partial(draw_picture, VQGANDecoder(found.vqgan_config)))
-        self._create_chunk = partial(decode_chunk, model, codebook_size)
-        self._create_batch = partial(empty_batch, found.config)
+        self._draw_image = jax.jit(partial(draw_image, VQGANDecoder(vqgan_config)))
+        self._create_chunk = partial(decode_chunk, model, vqgan_config.n_embed)
+        self._create_batch = partial(empty_batch, config)
         self._allocate(slots)
 
     def _allocate(self, slots: int) -> None:
@@ -99,13 +101,14 @@ class Engine:
             for size in _batch_sizes(slots)
         }
         self._compiling: dict[int, Future[None]] = {}
-        empty = self._read_prompt(self._weights.params, *self._unconditional)
+        empty = self._prefill(self._weights.params, *self._unconditional)
         self._batch = jax.jit(partial(self._create_batch, slots))(empty)
 
     def shrink(self) -> bool:
         """Halve the batch, after the device ran out of memory; false when one slot is left.
 
-        Every running task loses its slot, and nothing is compiled: call `compile` before the next `admit`.
+        Every running task loses its slot, and nothing is compiled: call `compile` before the next
+        `admit`.
         """
         slots = len(self._task_ids) // 2
         if slots == 0:
@@ -127,30 +130,31 @@ class Engine:
         return [task_id for task_id in self._task_ids if task_id is not None]
 
     def compile(self, report: Callable[[int, int], None]) -> None:
-        """Compile, or read from JAX's persistent cache, what serving cannot do without, by running it once.
+        """Compile, or read from JAX's cache, what serving cannot do without, by running it once.
 
         The sizes between the smallest and the largest can wait: see `compile_between`.
 
         Args:
             report: called with how many programs are done and how many there are.
         """
-        task = SlotRequest("compile", *self._unconditional, seed=0, sampling=UPSTREAM_SAMPLING)
+        request = SlotRequest("compile", *self._unconditional, seed=0, sampling=SamplingSettings())
         sizes = sorted({min(self._decode_chunk), max(self._decode_chunk)})
         total = len(sizes) + 1
         report(0, total)
-        self.admit(task)
-        jax.block_until_ready(self._picture_of(0))
+        self.admit(request)
+        jax.block_until_ready(self._image_of(0))
         report(1, total)
         for done, size in enumerate(sizes, start=2):
             self._batch = self._decode_chunk[size](self._weights.params, self._batch)
             jax.block_until_ready(self._batch.positions)
             report(done, total)
-        self.cancel(task.task_id)
+        self.cancel(request.task_id)
 
     def compile_between(self) -> None:
         """Begin to compile the sizes that `compile` left out, in the background.
 
-        Until a size is there, the next larger program that is does its work, slower, with the same result.
+        Until a size is there, the next larger program that is does its work, slower, with the same
+        result.
         """
         arguments = self._weights.params, self._batch
         # Not the arrays: the next call takes the batch away.
@@ -160,20 +164,17 @@ class Engine:
             self._compiling[size] = pool.submit(_compile, self._decode_chunk[size], shapes)
         pool.shutdown(wait=False)
 
-    def admit(self, task: SlotRequest) -> None:
+    def admit(self, request: SlotRequest) -> None:
         """Put a task into the lowest free slot; there must be one."""
         slot = self._task_ids.index(None)
-        sampling = task.sampling
-        settings = SlotSampling(
-            jnp.float32(sampling.cond_scale),
-            jnp.float32(sampling.temperature),
-            jnp.int32(sampling.top_k),
-            jnp.float32(sampling.top_p),
-        )
         self._batch = self._fill_slot(
-            self._batch, np.int32(slot), self._prompt_of(task), np.uint32(task.seed), settings
+            self._batch,
+            np.int32(slot),
+            self._prompt_of(request),
+            np.uint32(request.seed),
+            self._sampling_of(request),
         )
-        self._task_ids[slot] = task.task_id
+        self._task_ids[slot] = request.task_id
         self._drawn[slot] = 0
 
     def cancel(self, task_id: str) -> bool:
@@ -184,9 +185,10 @@ class Engine:
         return True
 
     def step(self) -> list[SlotImage]:
-        """Draw the next chunk of tokens for every running task; the pictures that are complete with it.
+        """Draw the next chunk of tokens for every running task.
 
-        Their slots are free again when this returns.
+        Returns:
+            The images that are complete with it; their slots are free again.
         """
         busy = [slot for slot, task_id in enumerate(self._task_ids) if task_id is not None]
         self._batch = self._program_for(busy[-1] + 1)(self._weights.params, self._batch)
@@ -195,10 +197,28 @@ class Engine:
             task_id = self._task_ids[slot]
             self._drawn[slot] = min(self._drawn[slot] + self._chunk_tokens, self._image_length)
             if task_id is not None and self._drawn[slot] == self._image_length:
-                finished.append(SlotImage(task_id, np.asarray(self._picture_of(slot))))
+                finished.append(SlotImage(task_id, np.asarray(self._image_of(slot))))
                 self._task_ids[slot] = None
         jax.block_until_ready(self._batch.positions)
         return finished
+
+    def draw_all(
+        self, requests: Iterable[SlotRequest], before_chunk: Callable[[], None] = lambda: None
+    ) -> Generator[SlotImage]:
+        """Draw requests, and what has a slot already, as many at once as there are slots.
+
+        Args:
+            before_chunk: called before each chunk; `progress` says then how far everything is.
+
+        Yields:
+            Each image when it is complete.
+        """
+        waiting = deque(requests)
+        while waiting or self.running:
+            while waiting and self.free_slots:
+                self.admit(waiting.popleft())
+            before_chunk()
+            yield from self.step()
 
     def progress(self) -> list[tuple[str, int]]:
         """Task id and tokens drawn so far, of every running task."""
@@ -208,24 +228,38 @@ class Engine:
     def _program_for(self, slots: int) -> Wrapped:
         """The smallest program for that many slots that is not being compiled.
 
-        One whose compilation failed compiles again when it is called, and raises here and not in the background.
+        One whose compilation failed compiles again when it is called, and raises here and not in
+        the background.
         """
         busy = {size for size, work in self._compiling.items() if not work.done()}
         size = min(size for size in self._decode_chunk if size >= slots and size not in busy)
         return self._decode_chunk[size]
 
-    def _picture_of(self, slot: int) -> jax.Array:
-        return self._draw_picture(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
+    def _image_of(self, slot: int) -> jax.Array:
+        return self._draw_image(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
 
-    def _prompt_of(self, task: SlotRequest) -> Prompt:
-        key = task.ids.tobytes() + task.mask.tobytes()
+    def _prompt_of(self, request: SlotRequest) -> Prompt:
+        key = request.ids.tobytes() + request.mask.tobytes()
         prompt = self._prompts.pop(key, None)
         if prompt is None:
-            prompt = self._read_prompt(self._weights.params, task.ids, task.mask)
+            prompt = self._prefill(self._weights.params, request.ids, request.mask)
         self._prompts[key] = prompt
         if len(self._prompts) > REMEMBERED_PROMPTS:
             self._prompts.popitem(last=False)
         return prompt
+
+    def _sampling_of(self, request: SlotRequest) -> SlotSampling:
+        """The settings of a task; the checkpoint's own where it leaves one open."""
+        asked = {
+            name: value for name, value in asdict(request.sampling).items() if value is not None
+        }
+        settings = replace(self._defaults, **asked)
+        return SlotSampling(
+            jnp.float32(settings.cond_scale),
+            jnp.float32(settings.temperature),
+            jnp.int32(settings.top_k),
+            jnp.float32(settings.top_p),
+        )
 
 
 def _batch_sizes(slots: int) -> list[int]:

@@ -1,8 +1,8 @@
-"""The device side of the engine: the batch of slots and the compiled programs that fill and advance it.
+"""The device side of the engine: the batch of slots and the programs that fill and advance it.
 
-A slot is a pair of rows, conditional and unconditional, at its own position, with its own prompt, seed and
-settings. Pure functions over arrays; who occupies a slot is the engine's to know. Shapes: S slots, R = 2S
-rows, L image tokens, T text tokens, H heads, C head width, V logits, N pictures' tokens.
+A slot is a pair of rows, conditional and unconditional, at its own position, with its own prompt,
+seed and settings. Pure functions over arrays; who occupies a slot is the engine's to know. Shapes:
+S slots, R = 2S rows, L image tokens, T text tokens, H heads, C head width, V logits.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class SlotBatch(NamedTuple):
     """Everything about S slots that lives on the device; every array leads with the slot axis."""
 
     positions: Int[Array, "S"]
-    """Tokens drawn so far; L when the picture is complete."""
+    """Tokens drawn so far; L when the image is complete."""
     tokens: Int[Array, "S L"]
     seeds: Key[Array, "S"]
     settings: SlotSampling
@@ -34,13 +34,13 @@ class SlotBatch(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """What the decoder needs of a prompt, computed once however many pictures it gets."""
+    """What the decoder needs of a prompt, computed once however many images it gets."""
 
     cross: PyTree[Float[Array, "H T C"]]
     mask: Bool[Array, "T"]
 
 
-def read_prompt(
+def prefill(
     model: DalleBart, params: Params, ids: Int[Array, "T"], mask: Int[Array, "T"]
 ) -> Prompt:
     """Encode a prompt as far as the decoder's cross-attention keys and values."""
@@ -63,7 +63,7 @@ def empty_batch(config: ModelConfig, slots: int, unconditional: Prompt) -> SlotB
         tokens=jnp.zeros((slots, config.image_length), jnp.int32),
         seeds=jax.vmap(jax.random.key)(jnp.zeros(slots, jnp.uint32)),
         settings=SlotSampling(
-            condition_scale=jnp.ones(slots),
+            cond_scale=jnp.ones(slots),
             temperature=jnp.ones(slots),
             top_k=jnp.ones(slots, jnp.int32),
             top_p=jnp.ones(slots),
@@ -101,8 +101,8 @@ def decode_chunk(
 ) -> SlotBatch:
     """Draw up to `steps` more tokens in each of the first `used` slots.
 
-    A slot's tokens depend on its own prompt, seed, settings and position only. Ids outside the codebook
-    are never drawn: one of them would turn the whole picture to NaN.
+    A slot's tokens depend on its own prompt, seed, settings and position only. Ids outside the
+    codebook are never drawn: one of them would turn the whole image to NaN.
     """
     config = model.config
 
@@ -135,10 +135,10 @@ def decode_chunk(
     return jax.tree.map(lambda all_, new: all_.at[:used].set(new), batch, part)
 
 
-def draw_picture(
+def draw_image(
     vqgan: VQGANDecoder, params: Params, tokens: Int[Array, "S L"], slot: Int[Array, ""]
 ) -> UInt8[Array, "I J 3"]:
-    """The picture of one slot's tokens."""
+    """The image of one slot's tokens."""
     return to_pixels(vqgan.apply({"params": params}, tokens[slot][None])[0])
 
 

@@ -39,7 +39,7 @@ class HubAddress:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the revision is a commit, which means the same files for ever."""
+        """Whether the revision is a commit, which always means the same files."""
         return _COMMIT.fullmatch(self.revision) is not None
 
     def __str__(self) -> str:

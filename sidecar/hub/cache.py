@@ -1,8 +1,9 @@
 """One repository in the Hugging Face cache: the layout that all of its tools read and write.
 
-`blobs/` holds contents under their hash, `snapshots/COMMIT/` links to them by name, `refs/` says which
-commit a branch was. A content goes into `blobs/` whole and checked, in one rename, so what has its name
-there is whole. `HASH.incomplete` beside it is the beginning of one, which the next try continues.
+`blobs/` holds contents under their hash, `snapshots/COMMIT/` links to them by name, `refs/` says
+which commit a branch was. A content goes into `blobs/` whole and checked, in one rename, so what
+has its name there is whole. `HASH.incomplete` beside it is the beginning of one, which the next try
+continues.
 """
 
 import os
@@ -35,7 +36,7 @@ class RepoCache:
         self._locks = root / ".locks" / name
 
     def blob(self, digest: str) -> Path:
-        """Where a content lies once it is whole."""
+        """Where a content is once it is whole."""
         return self.folder / "blobs" / digest
 
     def incomplete(self, digest: str) -> Path:

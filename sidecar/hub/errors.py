@@ -28,7 +28,7 @@ class HubError(Exception):
         return self.code == "hub_unreachable"
 
 
-def describe_disk_error(error: OSError, folder: object) -> HubError:
+def to_disk_error(error: OSError, folder: object) -> HubError:
     """The failure that an error of the file system is while the cache is written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason = "the disk is full: free some space"

@@ -17,7 +17,7 @@ from sidecar.checkpoint.weight_files import (
 )
 from sidecar.hub.address import HubAddress
 from sidecar.hub.cache import RepoCache
-from sidecar.hub.errors import HubError, describe_disk_error
+from sidecar.hub.errors import HubError, to_disk_error
 from sidecar.hub.listing import HubFile, Listing, ask_listing
 from sidecar.hub.progress import Progress, Report
 from sidecar.hub.transfer import Source, fetch_file
@@ -61,7 +61,7 @@ def fetch(wanted: Sequence[Wanted], report: Report) -> list[Path]:
     except HubError:
         raise
     except OSError as error:
-        raise describe_disk_error(error, constants.HF_HUB_CACHE) from error
+        raise to_disk_error(error, constants.HF_HUB_CACHE) from error
     return [plan.folder for plan in plans]
 
 
@@ -110,8 +110,8 @@ def _find_shards(source: Source, listing: Listing) -> list[HubFile]:
         if path.name not in listing.shards:
             raise HubError(
                 "checkpoint_not_found",
-                f"{source.address} has no {path.name}, which its {INDEX_FILE} names: give a revision "
-                "that is complete",
+                f"{source.address} has no {path.name}, which its {INDEX_FILE} names: give a "
+                "revision that is complete",
             )
         shards.append(listing.shards[path.name])
     return shards

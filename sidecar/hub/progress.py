@@ -1,4 +1,4 @@
-"""How far a download is: told often to the server, now and then to the log."""
+"""How far a download is: reported often to the server, now and then to the log."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ Report = Callable[[int, int], None]
 
 REPORT_INTERVAL_S = 0.5
 LOG_INTERVAL_S = 5.0
-# The speed is that of so many seconds: a line that got slow must not look fast for an hour.
+# The speed is that of this time: a line that got slow must not look fast for an hour.
 RATE_WINDOW_S = 30.0
 
 

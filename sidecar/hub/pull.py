@@ -1,4 +1,4 @@
-"""The program `python -m sidecar.hub.pull [--model ADDRESS] [--vqgan ADDRESS]`: fetches, serves nothing.
+"""Fetches, serves nothing: `python -m sidecar.hub.pull [--model ADDRESS] [--vqgan ADDRESS]`.
 
 Prints the folders, one a line, after the lines of progress. Exit codes: 0 all are here, 1 worth
 another try, 3 not without a change.
@@ -9,12 +9,9 @@ import logging
 import os
 import sys
 
-from sidecar import orphan_guard
+from sidecar import exit_codes, orphan_guard
 from sidecar.hub.address import HubAddress
 from sidecar.hub.errors import HubError
-
-EXIT_RETRY = 1
-EXIT_PERMANENT = 3
 
 
 def pull(model: str | None, vqgan: str | None) -> int:
@@ -32,7 +29,7 @@ def pull(model: str | None, vqgan: str | None) -> int:
         folders = fetch(wanted, lambda _done, _total: None)
     except HubError as error:
         logging.getLogger("sidecar.hub").error("%s", error)
-        return EXIT_RETRY if error.retryable else EXIT_PERMANENT
+        return exit_codes.CRASHED if error.retryable else exit_codes.PERMANENT
     for folder in folders:
         sys.stdout.write(f"{folder}\n")
     return 0
@@ -42,7 +39,7 @@ if __name__ == "__main__":
     parent_pid = os.environ.get("DALLE_SIDECAR_PARENT_PID")
     orphan_guard.guard(None if parent_pid is None else int(parent_pid))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-    # It tells at INFO of every request.
+    # It logs every request at INFO.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(prog="python -m sidecar.hub.pull", description=__doc__)
     parser.add_argument("--model")

@@ -1,4 +1,4 @@
-"""Fetches one file into the cache: continues what is there, checks the whole, then gives it its name."""
+"""Fetches one file into the cache: continues what is there, checks the whole, then names it."""
 
 import hashlib
 import logging
@@ -15,7 +15,8 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 from sidecar.hub.address import HubAddress
 from sidecar.hub.cache import RepoCache
 from sidecar.hub.errors import HubError
-from sidecar.hub.listing import HubFile, describe_http_error
+from sidecar.hub.http_errors import to_hub_error
+from sidecar.hub.listing import HubFile
 from sidecar.units import format_bytes
 
 log = logging.getLogger("sidecar.hub")
@@ -90,13 +91,13 @@ def _fetch_rest(source: Source, file: HubFile, partial: Path, note: Note) -> Non
         except httpx2.TransportError as error:
             idle_tries = 0 if _size_of(partial) > before else idle_tries + 1
             if idle_tries >= MAX_IDLE_TRIES:
-                raise describe_http_error(error, source.address) from error
+                raise to_hub_error(error, source.address) from error
             pause_s = FIRST_PAUSE_S * 2**idle_tries
             here = format_bytes(_size_of(partial))
             log.warning("%s was cut at %s (%s); going on in %s s", file.name, here, error, pause_s)
             time.sleep(pause_s)
         except httpx2.HTTPError as error:
-            raise describe_http_error(error, source.address) from error
+            raise to_hub_error(error, source.address) from error
 
 
 def _receive(source: Source, file: HubFile, partial: Path, note: Note) -> None:

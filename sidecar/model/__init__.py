@@ -1,0 +1,1 @@
+"""The network: DalleBart and the VQGAN, as upstream's checkpoints hold them."""

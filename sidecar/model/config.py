@@ -1,7 +1,7 @@
 """What a checkpoint's `config.json` says, validated once and frozen.
 
-Field names are upstream's own keys (dalle-mini's `DalleBartConfig`, vqgan-jax's `VQGANConfig`), so that a
-config file and this module can be read side by side. Knows no JAX and no files.
+Field names are upstream's own keys (dalle-mini's `DalleBartConfig`, vqgan-jax's `VQGANConfig`), so
+that a config file and this module can be read side by side. Knows no JAX and no files.
 """
 
 from collections.abc import Mapping
@@ -32,10 +32,10 @@ _ON_OR_OFF = (True, False)
 
 @dataclass(frozen=True)
 class Variant:
-    """Which of upstream's architectures a checkpoint has; the defaults are those of the published ones.
+    """Which of upstream's architectures a checkpoint has; the defaults: the published ones'.
 
-    The names, and what each does to the numbers, are upstream's. `sidecar/model/variants.py` turns them
-    into modules.
+    The names, and what each does to the numbers, are upstream's. `sidecar/model/variants.py` turns
+    them into modules.
     """
 
     activation_function: str = "gelu"
@@ -116,7 +116,8 @@ class ModelConfig:
         """Validate the parsed `config.json` of a DalleBart folder.
 
         Raises:
-            ConfigError: another model family, a missing or mistyped key, or a variant that is not supported.
+            ConfigError: another model family, a missing or mistyped key, or a variant that is not
+                supported.
         """
         _refuse_other_families(values)
         config = cls(
@@ -140,7 +141,7 @@ class ModelConfig:
 
     @property
     def image_table_rows(self) -> int:
-        """Rows of the image embedding and columns of `lm_head`: the vocabulary plus the start token."""
+        """Rows of the image embedding, columns of `lm_head`: vocabulary plus the start token."""
         return self.image_vocab_size + 1
 
     def layers(self, side: Side) -> int:
@@ -169,7 +170,7 @@ class ModelConfig:
             )
         if self.decoder_start_token_id >= self.image_table_rows:
             raise ConfigError(
-                f"decoder_start_token_id {self.decoder_start_token_id} lies outside "
+                f"decoder_start_token_id {self.decoder_start_token_id} is outside "
                 f"the image table of {self.image_table_rows} rows"
             )
 
@@ -229,43 +230,6 @@ class VQGANConfig:
     def downsampling(self) -> int:
         """Pixels per image token along one side (16 for the published VQGAN)."""
         return 2 ** (len(self.ch_mult) - 1)
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How tokens are drawn: guidance strength, then temperature, top-k (0: off) and top-p (1: off)."""
-
-    cond_scale: float
-    temperature: float
-    top_k: int
-    top_p: float
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, object]) -> "SamplingSettings":
-        """Validate a checkpoint's `sampling.json` (keys condScale, temperature, topK, topP).
-
-        Raises:
-            ConfigError: a missing or mistyped key, or a value outside `SAMPLING_LIMITS`.
-        """
-        settings = cls(
-            cond_scale=read_number(values, "condScale"),
-            temperature=read_number(values, "temperature"),
-            top_k=read_typed(values, "topK", int),
-            top_p=read_number(values, "topP"),
-        )
-        for name, (low, high) in SAMPLING_LIMITS.items():
-            if not low <= getattr(settings, name) <= high:
-                raise ConfigError(f"{name} is {getattr(settings, name)}, expected {low} to {high}")
-        return settings
-
-
-# Upstream's own bounds where it has some; the upper ends only keep float32 arithmetic finite.
-SAMPLING_LIMITS: Mapping[str, tuple[float, float]] = {
-    "cond_scale": (0.0, 100.0),
-    "temperature": (0.01, 100.0),
-    "top_k": (0, 2**31 - 1),
-    "top_p": (0.0, 1.0),
-}
 
 
 def _read_tau(values: Mapping[str, object]) -> float:

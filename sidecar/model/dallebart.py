@@ -21,7 +21,8 @@ class DalleBart(nn.Module):
     def setup(self) -> None:
         self.encoder = Encoder(self.config, self.dtype)
         self.decoder = Decoder(self.config, self.dtype)
-        # Guidance at scale 10 multiplies rounding errors by 19: logits are float32 in lower precisions too.
+        # Guidance at scale 10 multiplies rounding errors by 19: logits are float32 in lower
+        # precisions too.
         self.lm_head = nn.Dense(
             self.config.image_table_rows,
             use_bias=False,
@@ -45,7 +46,7 @@ class DalleBart(nn.Module):
         attention_mask: Int[Array, "B T"],
         decoder_input_ids: Int[Array, "B L"],
     ) -> Float[Array, "B L V"]:
-        """Float32 logits of every position of `decoder_input_ids` (shifted right, start token first)."""
+        """Float32 logits of each position of `decoder_input_ids` (shifted right, start first)."""
         cross = self.cross_cache(self.encode(input_ids, attention_mask))
         hidden = self.decoder(decoder_input_ids, cross, attention_mask.astype(bool))
         return self.lm_head(hidden)

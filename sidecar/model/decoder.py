@@ -1,6 +1,6 @@
 """The image-token decoder, as a whole sequence (training, tests) and one token at a time (serving).
 
-Caches are arguments and results, never module state: whoever calls decides where they live.
+Caches are arguments and results, never module state: the caller decides where they live.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Cross = tuple[Float[Array, "B H T C"], Float[Array, "B H T C"]]
 
 
 class DecoderLayer(nn.Module):
-    """Self attention and cross attention with a norm before and after each, and the feed-forward."""
+    """Self and cross attention with a norm before and after each, and the feed-forward."""
 
     blocks: Blocks
     has_output_norm: bool
@@ -99,7 +99,7 @@ class Decoder(nn.Module):
         self.final_norm = blocks.final_norm()
 
     def cross_cache(self, encoder_hidden: Float[Array, "B T D"]) -> tuple[Cross, ...]:
-        """Cross-attention keys and values of every layer: computed once a prompt, not once a token."""
+        """Cross-attention keys and values of every layer: once a prompt, not once a token."""
         return tuple(layer.cross_attention.key_value(encoder_hidden) for layer in self.layers)
 
     def __call__(
@@ -129,7 +129,7 @@ class Decoder(nn.Module):
         Args:
             input_ids: the token before the one to draw (the start token at position 0).
             positions: its place, 0 .. image_length - 1; the cache is written there.
-            past: self-attention keys and values; what lies behind `positions` is never read.
+            past: self-attention keys and values; what is behind `positions` is never read.
         """
         x = self.embed_tokens(input_ids) + self.embed_positions(positions)
         x = self.embedding_norm(x)[:, None]
@@ -152,7 +152,7 @@ def _step_layer(
     cross: Cross,
     cross_mask: Bool[Array, "B T"],
 ) -> tuple[Float[Array, "B 1 D"], Past]:
-    """`DecoderLayer.step`, traced once for all layers that are alike: the trace is most of a warm start."""
+    """`DecoderLayer.step`, traced once for all layers alike: the trace is most of a warm start."""
     step = nn.apply(DecoderLayer.step, layer)
     return step({"params": params}, x, positions, past, cross, cross_mask)
 

@@ -55,8 +55,8 @@ class Encoder(nn.Module):
     ) -> Float[Array, "B T D"]:
         """Hidden states of `input_ids`; positions whose mask is 0 are defined but must not be read.
 
-        An id outside the table gives NaN in its whole row (JAX fills, it does not clamp): ids are the
-        caller's to check.
+        An id outside the table gives NaN in its whole row (JAX fills, it does not clamp): ids are
+        the caller's to check.
         """
         positions = jnp.arange(input_ids.shape[1])
         x = self.embed_tokens(input_ids) + self.embed_positions(positions)[None]

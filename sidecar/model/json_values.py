@@ -1,17 +1,17 @@
-"""Checked reading of the values of a parsed JSON object; a refusal names key, value and expectation."""
+"""Checked reading of the values of a JSON object; a refusal names key, value and expectation."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
 T = TypeVar("T", int, str, bool)
 
-# Far above every checkpoint there is. A config is untrusted: a size that no file can hold is refused
-# before anything is built from it.
+# Far above every checkpoint there is. A config is untrusted: a size that no file can hold is
+# refused before anything is built from it.
 LARGEST_SIZE = 2**24
 
 
 class ConfigError(ValueError):
-    """A `config.json` that this program cannot serve; the message names key, value and what is supported."""
+    """A `config.json` that cannot be served; the message names key, value and what can be."""
 
 
 def read_typed(

@@ -1,7 +1,8 @@
-"""The building blocks of the published checkpoints: norm, dense layer, attention, gated feed-forward.
+"""The blocks of the published checkpoints: norm, dense layer, attention, gated feed-forward.
 
 What a checkpoint of another variant has in their place is in `variants.py`, which also chooses.
-Shapes in signatures: B rows, Q query positions, K key positions, D model width, H heads, C head width.
+Shapes in signatures: B rows, Q query positions, K key positions, D model width, H heads, C head
+width.
 """
 
 from collections.abc import Callable
@@ -46,8 +47,8 @@ def dot_rows(
 ) -> Float[Array, "*B F"]:
     """The product of a dense layer as one two-dimensional matrix product, in `nn.Dense`'s terms.
 
-    XLA:CPU differentiates a product over more than one leading axis into loops that run several times
-    slower than its matrix kernels; training/ needs those gradients.
+    XLA:CPU differentiates a product over more than one leading axis into loops that run several
+    times slower than its matrix kernels; training/ needs those gradients.
     """
     rows = inputs.reshape(-1, inputs.shape[-1])
     product = jax.lax.dot(
@@ -88,7 +89,8 @@ def softmax_weights(
 class Attention(nn.Module):
     """Multi-head attention, cut into the steps that a key/value cache needs apart.
 
-    Scores are float32 in lower precisions too. The callables make the modules that they are named after.
+    Scores are float32 in lower precisions too. The callables make the modules that they are named
+    after.
     """
 
     d_model: int

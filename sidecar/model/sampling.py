@@ -1,8 +1,8 @@
 """From two rows of logits to one drawn token: guidance, temperature, top-k, top-p, categorical.
 
-The order and every edge are those of transformers 4.25.1's Flax sampler as dalle-mini calls it. Works on
-logits in falling order ("ranked"), where top-k is a prefix and top-p a shorter one. Shapes: S slots, V
-vocabulary, K candidates.
+The order and every edge are those of transformers 4.25.1's Flax sampler as dalle-mini calls it.
+Works on logits in falling order ("ranked"), where top-k is a prefix and top-p a shorter one.
+Shapes: S slots, V vocabulary, K candidates.
 """
 
 from typing import NamedTuple
@@ -15,10 +15,11 @@ from jaxtyping import Array, Float, Int, Key
 class SlotSampling(NamedTuple):
     """Sampling settings of S slots.
 
-    `top_k` 0 switches top-k off; `top_p` 1 switches top-p off; `condition_scale` 1 switches guidance off.
+    `top_k` 0 switches top-k off; `top_p` 1 switches top-p off; `cond_scale` 1 switches guidance
+    off.
     """
 
-    condition_scale: Float[Array, "S"]
+    cond_scale: Float[Array, "S"]
     temperature: Float[Array, "S"]
     top_k: Int[Array, "S"]
     top_p: Float[Array, "S"]
@@ -29,7 +30,7 @@ def guide(
     unconditional: Float[Array, "S V"],
     scale: Float[Array, "S"],
 ) -> Float[Array, "S V"]:
-    """Classifier-free guidance ("super conditioning"): unconditional + scale * (their difference)."""
+    """Classifier-free guidance ("super conditioning"): unconditional + scale * difference."""
     scale = scale[:, None]
     guided = unconditional + scale * (conditional - unconditional)
     # Not the same in floating point: at scale 1 upstream leaves the unconditional pass out.
@@ -39,7 +40,7 @@ def guide(
 def rank(
     logits: Float[Array, "S V"], settings: SlotSampling, candidates: int
 ) -> tuple[Float[Array, "S K"], Int[Array, "S K"]]:
-    """The highest `candidates` logits in falling order with the filtered ones at -inf, and their ids.
+    """The highest `candidates` logits in falling order, the filtered ones at -inf, and their ids.
 
     Exactly top_k entries survive top-k: among equals the lower id wins. Of those, top-p keeps the
     smallest prefix whose probability reaches `top_p`, and always the first.
@@ -64,8 +65,8 @@ def draw(
 ) -> Int[Array, "S"]:
     """One token a slot from ranked logits, by the Gumbel trick.
 
-    The noise belongs to the rank, and threefry's noise for the first ranks is the same however many ranks
-    there are: a slot draws the same token whatever K its neighbours need.
+    The noise belongs to the rank, and threefry's noise for the first ranks is the same however many
+    ranks there are: a slot draws the same token whatever K its neighbours need.
     """
     noise = jax.vmap(lambda key: jax.random.gumbel(key, (values.shape[1],)))(keys)
     best = jnp.argmax(values + noise, axis=-1)
@@ -84,7 +85,7 @@ def sample(
     Ranking the whole vocabulary costs more than the rest of the step, and the default top-k is 50.
     """
     vocabulary = conditional.shape[1]
-    logits = guide(conditional, unconditional, settings.condition_scale)
+    logits = guide(conditional, unconditional, settings.cond_scale)
 
     def draw_among(candidates: int) -> Int[Array, "S"]:
         return draw(keys, *rank(logits, settings, candidates))

@@ -1,8 +1,8 @@
 """The modules that a checkpoint's config chooses, and those that no published checkpoint has.
 
-Encoder and decoder ask `Blocks` for a norm, an attention, a feed-forward; what upstream's `Variant` says
-about it is decided here, once. A part that a variant leaves out is an `Identity`: no parameters, no work.
-Shapes as in `layers.py`.
+Encoder and decoder ask `Blocks` for a norm, an attention, a feed-forward; what upstream's `Variant`
+says about it is decided here, once. A part that a variant leaves out is an `Identity`: no
+parameters, no work. Shapes as in `layers.py`.
 """
 
 from collections.abc import Callable, Mapping

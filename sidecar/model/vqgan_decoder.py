@@ -1,7 +1,7 @@
 """The VQGAN's decoder half: image tokens to pixels (taming-transformers' `Decoder`, NHWC).
 
-Parameter names are upstream's own, so its tree is used unchanged. Shapes: B pictures, N tokens, H and W
-positions, C channels.
+Parameter names are upstream's own, so its tree is used unchanged. Shapes: B images, N tokens, H and
+W positions, C channels.
 """
 
 import flax.linen as nn
@@ -74,7 +74,7 @@ class Upsample(nn.Module):
 def level_blocks(
     x: Float[Array, "B H W C"], channels: int, blocks: int, attention: bool
 ) -> Float[Array, "B H W D"]:
-    """The blocks of one resolution, as modules of whoever calls: each followed by attention where wanted."""
+    """The blocks of one resolution, as modules of the caller, each with attention where wanted."""
     for index in range(blocks):
         x = ResnetBlock(channels, name=f"block_{index}")(x)
         if attention:
@@ -97,7 +97,7 @@ class UpLevel(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent feature map to picture."""
+    """Latent feature map to image."""
 
     config: VQGANConfig
 
@@ -129,7 +129,7 @@ class Codebook(nn.Module):
 
 
 class VQGANDecoder(nn.Module):
-    """Image tokens to a float picture of about 0..1, as vqgan-jax's `decode_code`."""
+    """Image tokens to a float image of about 0..1, as vqgan-jax's `decode_code`."""
 
     config: VQGANConfig
 
@@ -139,12 +139,12 @@ class VQGANDecoder(nn.Module):
         self.decoder = Decoder(self.config)
 
     def __call__(self, tokens: Int[Array, "B N"]) -> Float[Array, "B I J 3"]:
-        """Unclipped float32 pictures. N must be square; a token outside the codebook gives NaN."""
+        """Unclipped float32 images. N must be square; a token outside the codebook gives NaN."""
         side = int(tokens.shape[1] ** 0.5)
         latent = self.quantize(tokens).reshape(tokens.shape[0], side, side, -1)
         return self.decoder(self.post_quant_conv(latent))
 
 
-def to_pixels(picture: Float[Array, "*B I J 3"]) -> UInt8[Array, "*B I J 3"]:
+def to_pixels(image: Float[Array, "*B I J 3"]) -> UInt8[Array, "*B I J 3"]:
     """Clip to 0..1, scale to 255 and truncate (upstream truncates: 0.999 becomes 254)."""
-    return (picture.clip(0, 1) * 255).astype(jnp.uint8)
+    return (image.clip(0, 1) * 255).astype(jnp.uint8)

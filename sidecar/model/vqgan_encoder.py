@@ -1,7 +1,7 @@
-"""The VQGAN's encoder half: pictures to image tokens (taming-transformers' `Encoder`, NHWC).
+"""The VQGAN's encoder half: images to image tokens (taming-transformers' `Encoder`, NHWC).
 
-Serving prompts does not need it: its weights are read only by `load_vqgan_encoder`. Parameter names are
-upstream's own. Shapes as in `vqgan.py`.
+Serving prompts does not need it: its weights are read only by `load_vqgan_encoder`. Parameter names
+are upstream's own. Shapes as in `vqgan.py`.
 """
 
 import flax.linen as nn
@@ -36,15 +36,15 @@ class DownLevel(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Picture to latent feature map."""
+    """Image to latent feature map."""
 
     config: VQGANConfig
 
     @nn.compact
-    def __call__(self, picture: Float[Array, "B I J 3"]) -> Float[Array, "B H W Z"]:
+    def __call__(self, image: Float[Array, "B I J 3"]) -> Float[Array, "B H W Z"]:
         config = self.config
         coarsest = len(config.ch_mult) - 1
-        x = nn.Conv(config.ch, (3, 3), name="conv_in")(picture)
+        x = nn.Conv(config.ch, (3, 3), name="conv_in")(image)
         for level, factor in enumerate(config.ch_mult):
             x = DownLevel(
                 channels=config.ch * factor,
@@ -58,7 +58,7 @@ class Encoder(nn.Module):
 
 
 class VQGANEncoder(nn.Module):
-    """Pictures of 0..1 to image tokens, as vqgan-jax's `encode`."""
+    """Images of 0..1 to image tokens, as vqgan-jax's `encode`."""
 
     config: VQGANConfig
 
@@ -67,13 +67,13 @@ class VQGANEncoder(nn.Module):
         self.quant_conv = nn.Conv(self.config.embed_dim, (1, 1))
         self.quantize = Codebook(self.config)
 
-    def latent(self, picture: Float[Array, "B I J 3"]) -> Float[Array, "B H W E"]:
-        """Feature map before it is rounded to the codebook; I and J are multiples of the downsampling."""
-        return self.quant_conv(self.encoder(picture))
+    def latent(self, image: Float[Array, "B I J 3"]) -> Float[Array, "B H W E"]:
+        """Feature map before it is rounded to the codebook; I, J: multiples of the downsampling."""
+        return self.quant_conv(self.encoder(image))
 
-    def __call__(self, picture: Float[Array, "B I J 3"]) -> Int[Array, "B N"]:
+    def __call__(self, image: Float[Array, "B I J 3"]) -> Int[Array, "B N"]:
         """The codebook entry nearest to each place of the feature map, row by row."""
-        latent = self.latent(picture)
+        latent = self.latent(image)
         rows = latent.reshape(-1, latent.shape[-1])
         entries = self.quantize(jnp.arange(self.config.n_embed)[None])[0]
         # Squared distance without the part that is the same for all entries.
@@ -82,5 +82,5 @@ class VQGANEncoder(nn.Module):
 
 
 def from_pixels(pixels: UInt8[Array, "*B I J 3"]) -> Float[Array, "*B I J 3"]:
-    """What the encoder reads of a picture: 0..1, without mean or deviation."""
+    """What the encoder reads of an image: 0..1, without mean or deviation."""
     return pixels.astype(jnp.float32) / 255

@@ -1,7 +1,7 @@
-"""The text normaliser of DALL·E mini: a prompt becomes the plain lower-case text it was trained on.
+"""The text normaliser of DALL·E mini: a prompt becomes plain lower-case text, as in training.
 
 Its output decides the token ids, so each step does what upstream's does, oddities included; what
-those are is told by the goldens in test/fixtures/upstream/text.json.
+those are is held by the goldens in test/fixtures/upstream/text.json.
 """
 
 import html

@@ -75,14 +75,14 @@ class TextProcessor:
         # The published files say nothing of the length, and one of a user's may say another.
         tokenizer.enable_truncation(max_length)
         tokenizer.enable_padding(length=max_length, pad_id=pad_id, pad_token=_PAD)
-        # A prompt is text: "</s>" typed by somebody is four characters, not the end of the prompt.
+        # A prompt is text: "</s>" typed by a user is four characters, not the end of the prompt.
         tokenizer.encode_special_tokens = True
         normalizer = TextNormalizer(HashtagSplitter.from_checkpoint(folder)) if normalize else None
         unknown_id = _id_of(tokenizer, _UNKNOWN, folder)
         return cls(tokenizer, normalizer, vocab_size=vocab_size, unknown_id=unknown_id)
 
     def encode(self, prompt: str) -> EncodedText:
-        """Encode one prompt; any string will do, lone surrogates and the empty one included."""
+        """Encode one prompt: any well-formed string, the empty one included."""
         return self._encode_text(self._normalizer.normalize(prompt) if self._normalizer else prompt)
 
     def unconditional(self) -> EncodedText:
@@ -93,16 +93,11 @@ class TextProcessor:
         return self._encode_text("")
 
     def _encode_text(self, text: str) -> EncodedText:
-        encoding = self._tokenizer.encode(_replace_lone_surrogates(text))
+        encoding = self._tokenizer.encode(text)
         ids = np.asarray(encoding.ids, dtype=np.int32)
         mask = np.asarray(encoding.attention_mask, dtype=np.int32)
         known_ids = np.where(ids < self._vocab_size, ids, self._unknown_id)
         return EncodedText(known_ids, mask, int(mask.sum()))
-
-
-def _replace_lone_surrogates(text: str) -> str:
-    """Any string as text that UTF-8 can say; upstream's version of the library did it by itself."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:
@@ -124,8 +119,8 @@ def _check_ids(folder: Path, tokenizer: Tokenizer, rows: int) -> None:
     largest = max(tokenizer.get_vocab().values(), default=0)
     if largest >= rows + MOST_IDS_WITHOUT_ROW:
         raise TokenizerError(
-            f"{folder}: the tokenizer has ids up to {largest}, but model/encoder/embed_tokens has {rows} "
-            "rows: take tokenizer and weights from the same checkpoint"
+            f"{folder}: the tokenizer has ids up to {largest}, but model/encoder/embed_tokens has "
+            f"{rows} rows: take tokenizer and weights from the same checkpoint"
         )
 
 

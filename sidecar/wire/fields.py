@@ -1,19 +1,18 @@
-"""Checked fields: what turns a JSON object into a frozen dataclass and back.
+"""The checks of the fields of a message, each with the words in which it refuses a value.
 
-The annotation of a field carries its reader, `name: Annotated[str, text]`; a field without one is
-not of the JSON object. Keys are camelCase there and snake_case here. The expectations are the words
-that src/wire/messages.ts uses; a refusal says where in the object it happened.
+The twin of src/wire/fields.ts, in the same order. Here a check is a reader in the annotation of a
+field, `name: Annotated[str, text]`; a field without one is not of the JSON object. Keys are
+camelCase in the object and snake_case here; a refusal says where in the object it happened.
 """
 
 import dataclasses
 import functools
-import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast, get_type_hints
 
-MAX_INTEGER = 2**53 - 1
+_MAX_INTEGER = 2**53 - 1
 _MAX_FLOAT = sys.float_info.max
 _MISSING = object()
 
@@ -58,7 +57,7 @@ def boolean(value: Any) -> bool:
     return value
 
 
-def integer(low: int = 0, high: int = MAX_INTEGER) -> Reader:
+def integer(low: int = 0, high: int = _MAX_INTEGER) -> Reader:
     """A whole number from `low` to `high`; 1.0 is whole too."""
 
     def read(value: Any) -> int:
@@ -84,10 +83,6 @@ def amount(value: Any) -> float:
     return float(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def one_of(*words: str) -> Reader:
     """One of `words`."""
 
@@ -102,15 +97,6 @@ def one_of(*words: str) -> Reader:
 def nullable(reader: Reader) -> Reader:
     """None, or what `reader` takes."""
     return lambda value: None if value is None else reader(value)
-
-
-def _read_part(reader: Reader, value: Any, name: str) -> Any:
-    """Read a part of a field; a refusal gets the name of the part in front of its path."""
-    try:
-        return reader(value)
-    except Refusal as refusal:
-        path = f"{name}.{refusal.path}" if refusal.path else name
-        raise Refusal(refusal.expectation, path) from None
 
 
 def range_of(reader: Reader) -> Reader:
@@ -143,13 +129,6 @@ def token_counts(value: Any) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _token_count(value: Any) -> tuple[str, int]:
-    if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != 2:
-        raise Refusal("[taskId, tokenCount]")
-    task_id, count = cast("Sequence[Any]", value)
-    return _read_part(identifier, task_id, "0"), _read_part(integer(), count, "1")
-
-
 def record(cls: type[Any]) -> Reader:
     """A nested object, as the frozen dataclass `cls`."""
 
@@ -170,6 +149,33 @@ def read_fields(cls: type[Any], header: dict[str, Any], extra: dict[str, Any] | 
     return cls(**values, **(extra or {}))
 
 
+def to_json(value: Any) -> Any:
+    """A message or a nested record as JSON holds it: camelCase keys, without the payload."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    return {_camel(name): to_json(getattr(value, name)) for name in _readers(type(value))}
+
+
+def _token_count(value: Any) -> tuple[str, int]:
+    if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != 2:
+        raise Refusal("[taskId, tokenCount]")
+    task_id, count = cast("Sequence[Any]", value)
+    return _read_part(identifier, task_id, "0"), _read_part(integer(), count, "1")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _read_part(reader: Reader, value: Any, name: str) -> Any:
+    """Read a part of a field; a refusal gets the name of the part in front of its path."""
+    try:
+        return reader(value)
+    except Refusal as refusal:
+        path = f"{name}.{refusal.path}" if refusal.path else name
+        raise Refusal(refusal.expectation, path) from None
+
+
 @functools.cache
 def _readers(cls: type[Any]) -> dict[str, Reader]:
     """The reader of each field of the JSON object: the metadata of its annotation."""
@@ -184,26 +190,3 @@ def _readers(cls: type[Any]) -> dict[str, Reader]:
 def _camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
-
-
-def to_json(value: Any) -> Any:
-    """A message or a nested record as JSON holds it: camelCase keys, without the payload."""
-    if not dataclasses.is_dataclass(value):
-        return value
-    return {_camel(name): to_json(getattr(value, name)) for name in _readers(type(value))}
-
-
-def load_object(frame: bytes) -> dict[str, Any]:
-    """Read a JSON object from UTF-8 bytes; raises Refusal for anything else."""
-    try:
-        value = json.loads(frame.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise Refusal("a JSON object in UTF-8")
-    return cast("dict[str, Any]", value)
-
-
-def _refuse_constant(constant: str) -> None:
-    """The json module takes NaN and Infinity, which are not JSON; JSON.parse does not."""
-    raise ValueError(constant)

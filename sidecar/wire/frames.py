@@ -1,11 +1,11 @@
-"""The messages between the server and the sidecar: their fields, their checks and their frames.
+"""Turns messages into frames and frames into messages.
 
-sidecar/wire.py and src/wire/messages.ts (each with its messages file) are one file in two languages: the
-same messages in the same order, the same checks, the same words in the errors. The tests of both
-read test/fixtures/wire.json, one example of each message. docs/protocol.md is the prose.
+src/wire and sidecar/wire are one package in two languages: frames, messages and fields, with the
+same messages in the same order, the same checks and the same words in the errors. The tests of
+both read test/fixtures/wire.json, one example of each message; docs/protocol.md is the prose.
 Frames, after the identity frame of ZeroMQ:
 
-    [ "DALLE/1" ] [ TYPE ] [ JSON header, UTF-8 ] [ payload, on IMAGE only ]
+    [ "DALLE/2" ] [ TYPE ] [ JSON header, UTF-8 ] [ payload, on IMAGE only ]
 
 An unknown TYPE is ignored and so is an unknown header field; a known TYPE with anything wrong is
 refused with a ProtocolError that names the message, the field and what was expected.
@@ -15,35 +15,15 @@ refused with a ProtocolError that names the message, the field and what was expe
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, NoReturn, cast, get_args
 
-from sidecar.wire.fields import Refusal, load_object, read_fields, to_json
-from sidecar.wire.messages import (
-    Accepted,
-    Beat,
-    Bye,
-    Cancel,
-    DownMessage,
-    Drain,
-    Failed,
-    Generate,
-    Hello,
-    Image,
-    Message,
-    Phase,
-    Ping,
-    Progress,
-    Ready,
-    Rejected,
-    UpMessage,
-    Welcome,
-)
+from sidecar.wire.fields import Refusal, read_fields, to_json
+from sidecar.wire.messages import CHANNELS, DownMessage, Image, Message, UpMessage
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAGIC = f"DALLE/{PROTOCOL_VERSION}"
 MAX_HEADER_BYTES = 1024 * 1024
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
-CHANNELS = 3
 
 
 class ProtocolError(ValueError):
@@ -66,11 +46,10 @@ class VersionMismatchError(ProtocolError):
         self.theirs = theirs
 
 
-Direction: TypeAlias = Literal["up", "down"]
-
-_UP = (Hello, Phase, Ready, Accepted, Rejected, Progress, Image, Failed, Beat, Bye)
-_DOWN = (Welcome, Generate, Cancel, Ping, Drain)
-MESSAGE_TYPES: dict[str, type[Any]] = {cls.TYPE: cls for cls in (*_UP, *_DOWN)}
+_TYPES: dict[str, dict[str, type[Any]]] = {
+    "up": {cls.TYPE: cls for cls in get_args(UpMessage)},
+    "down": {cls.TYPE: cls for cls in get_args(DownMessage)},
+}
 
 
 def encode(message: Message) -> list[bytes]:
@@ -81,50 +60,49 @@ def encode(message: Message) -> list[bytes]:
     """
     header = to_json(message)
     payload = message.payload if isinstance(message, Image) else None
-    _build(type(message), header, payload)
+    _check(type(message), header, payload)
     frame = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    _check_size(message.TYPE, "header", frame, MAX_HEADER_BYTES)
+    _check_header_size(message.TYPE, frame)
     frames = [MAGIC.encode(), message.TYPE.encode(), frame]
     return frames if payload is None else [*frames, payload]
 
 
-@overload
-def decode(frames: Sequence[bytes], direction: Literal["down"]) -> DownMessage | None: ...
-@overload
-def decode(frames: Sequence[bytes], direction: Literal["up"]) -> UpMessage | None: ...
-@overload
-def decode(frames: Sequence[bytes], direction: Direction | None = None) -> Message | None: ...
-def decode(frames: Sequence[bytes], direction: Direction | None = None) -> Message | None:
-    """Turn frames (without the identity frame) into a message; None when the type is unknown.
+def decode_up(frames: Sequence[bytes]) -> UpMessage | None:
+    """Turn the frames of a sidecar (without the identity frame) into a message.
 
-    With a `direction`, a message that only ever travels the other way is refused too.
+    Returns:
+        None when the type is unknown.
 
     Raises:
         VersionMismatchError: frame 0 names another version of this protocol.
-        ProtocolError: the frames are not of this protocol, or a known message is malformed.
+        ProtocolError: the frames are not of this protocol, or a known message is malformed or
+            travels the other way.
     """
+    return _decode("up", frames)
+
+
+def decode_down(frames: Sequence[bytes]) -> DownMessage | None:
+    """The same for the frames of the server."""
+    return _decode("down", frames)
+
+
+def _decode(direction: Literal["up", "down"], frames: Sequence[bytes]) -> Any:
     if len(frames) < 2:
         raise ProtocolError("message", "frames", "a version, a type and a header")
-    _check_version(frames[0])
+    _check_version(frames[0].decode("utf-8", "replace"))
     name = frames[1].decode("utf-8", "replace")
-    cls = MESSAGE_TYPES.get(name)
-    if cls is None:
+    if name not in _TYPES["up"] and name not in _TYPES["down"]:
         return None
-    if direction is not None and (cls in _UP) != (direction == "up"):
+    cls = _TYPES[direction].get(name)
+    if cls is None:
         raise ProtocolError(name, "type", f"a message that travels {direction}")
     frame_count = 4 if cls is Image else 3
     if len(frames) != frame_count:
         raise ProtocolError(name, "frames", f"{frame_count} frames")
-    _check_size(name, "header", frames[2], MAX_HEADER_BYTES)
-    try:
-        header = load_object(frames[2])
-    except Refusal as refusal:
-        raise ProtocolError(name, "header", refusal.expectation) from None
-    return _build(cls, header, frames[3] if cls is Image else None)
+    return _check(cls, _read_header(name, frames[2]), frames[3] if cls is Image else None)
 
 
-def _check_version(frame: bytes) -> None:
-    mark = frame.decode("utf-8", "replace")
+def _check_version(mark: str) -> None:
     if mark == MAGIC:
         return
     if re.fullmatch(r"DALLE/[0-9]{1,9}", mark):
@@ -132,12 +110,28 @@ def _check_version(frame: bytes) -> None:
     raise ProtocolError("message", "version", f"{MAGIC} in the first frame")
 
 
-def _check_size(name: str, field: str, frame: bytes, limit: int) -> None:
-    if len(frame) > limit:
-        raise ProtocolError(name, field, f"at most {limit} bytes")
+def _read_header(name: str, frame: bytes) -> dict[str, Any]:
+    _check_header_size(name, frame)
+    try:
+        value = json.loads(frame.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ProtocolError(name, "header", "a JSON object in UTF-8")
+    return cast("dict[str, Any]", value)
 
 
-def _build(cls: type[Any], header: dict[str, Any], payload: bytes | None) -> Any:
+def _refuse_constant(constant: str) -> NoReturn:
+    """The json module takes NaN and Infinity, which are not JSON; JSON.parse does not."""
+    raise ValueError(constant)
+
+
+def _check_header_size(name: str, frame: bytes) -> None:
+    if len(frame) > MAX_HEADER_BYTES:
+        raise ProtocolError(name, "header", f"at most {MAX_HEADER_BYTES} bytes")
+
+
+def _check(cls: type[Any], header: dict[str, Any], payload: bytes | None) -> Any:
     """Build a message; the payload of an IMAGE must be as long as its width and height say."""
     extra: dict[str, Any] = {} if payload is None else {"payload": payload}
     try:

@@ -1,7 +1,7 @@
-"""The messages of the wire protocol and the records in them, as frozen dataclasses.
+"""The messages of the wire protocol and the records in them, each field with its check.
 
-The twin of src/wire/messages.ts, in the same order. Fields are snake_case here and camelCase
-on the wire; the second part of an annotation is the check of the field.
+The twin of src/wire/messages.ts, in the same order. Here a message is a frozen dataclass; its
+fields are snake_case, and camelCase on the wire.
 """
 
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from sidecar.wire.fields import (
 )
 
 MAX_IMAGE_SIDE = 4096
+CHANNELS = 3
 
 Text: TypeAlias = Annotated[str, text]
 Identifier: TypeAlias = Annotated[str, identifier]
 Count: TypeAlias = Annotated[int, integer()]
 Size: TypeAlias = Annotated[int, integer(1)]
-Number: TypeAlias = Annotated[float, number]
 NumberRange: TypeAlias = Annotated[tuple[float, float], range_of(number)]
 CountRange: TypeAlias = Annotated[tuple[int, int], range_of(integer())]
 ImageSide: TypeAlias = Annotated[int, integer(1, MAX_IMAGE_SIDE)]
@@ -44,32 +44,31 @@ class SidecarConfig:
     HF_TOKEN, HF_HUB_OFFLINE, proxies) it reads from its environment.
 
     `checkpoint` and `vqgan` are folders or `hf:owner/name[@revision]`, which is fetched first
-    (`vqgan` None: look in the checkpoint and beside it),
-    `slots` the images decoded together, `chunk_tokens` the image tokens between two looks at the
-    outside world, `cache_dir` JAX's persistent compile cache (None: none is kept),
-    `beat_interval_ms` the time between two unasked beats.
+    (`vqgan` None: look in the checkpoint and beside it), `slots` the images decoded together,
+    `chunk_tokens` the image tokens between two looks at the outside world, `cache_dir` JAX's
+    persistent compile cache (None: none is kept), `beat_interval_ms` the time between two unasked
+    beats.
     """
 
-    model_version: Annotated[str, text]
-    checkpoint: Annotated[str, text]
+    checkpoint: Text
     vqgan: Annotated[str | None, nullable(text)]
-    slots: Annotated[int, integer(1)]
-    chunk_tokens: Annotated[int, integer(1)]
+    slots: Size
+    chunk_tokens: Size
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], one_of("auto", "float32", "bfloat16")
     ]
     cache_dir: Annotated[str | None, nullable(text)]
-    beat_interval_ms: Annotated[int, integer(1)]
+    beat_interval_ms: Size
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingDefaults:
-    """The sampling settings of the checkpoint, used where a task gives None; `top_k` 0 is off."""
+class SamplingSettings:
+    """What the sampler is asked for; None is the checkpoint's own value, `top_k` 0 is off."""
 
-    cond_scale: Number
-    temperature: Number
-    top_k: Count
-    top_p: Number
+    cond_scale: Annotated[float | None, nullable(number)] = None
+    temperature: Annotated[float | None, nullable(number)] = None
+    top_k: Annotated[int | None, nullable(integer())] = None
+    top_p: Annotated[float | None, nullable(number)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +83,9 @@ class SamplingLimits:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What a task may ask of the sampler."""
+    """What a task may ask of the sampler, and the checkpoint's own values."""
 
-    defaults: Annotated[SamplingDefaults, record(SamplingDefaults)]
+    defaults: Annotated[SamplingSettings, record(SamplingSettings)]
     limits: Annotated[SamplingLimits, record(SamplingLimits)]
 
 
@@ -129,7 +128,6 @@ class Ready:
     image_width: ImageSide
     image_height: ImageSide
     image_tokens: Size
-    text_tokens: Size
     device: Text
     memory_bytes: Annotated[int | None, nullable(integer())]
     precision: Annotated[Literal["float32", "bfloat16"], one_of("float32", "bfloat16")]
@@ -140,17 +138,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Make one image. Sampling settings of None are the checkpoint's; `preview_every` 0 is off."""
+    """Make one image; `preview_every` counts the tokens between two previews, 0 for none."""
 
     TYPE: ClassVar[str] = "GENERATE"
     task_id: Identifier
     attempt: Size
     prompt: Text
     seed: Seed
-    cond_scale: Annotated[float | None, nullable(number)]
-    temperature: Annotated[float | None, nullable(number)]
-    top_k: Annotated[int | None, nullable(integer())]
-    top_p: Annotated[float | None, nullable(number)]
+    sampling: Annotated[SamplingSettings, record(SamplingSettings)]
     preview_every: Count
     deadline_in_ms: Count
 
@@ -230,18 +225,16 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A sign of life: of the I/O thread by itself, of the compute thread by count and age."""
+    """A sign of life: of the I/O thread by itself, of the compute thread by its last step's age."""
 
     TYPE: ClassVar[str] = "BEAT"
     sequence: Count
-    compute_count: Count
     phase: Annotated[
         str,
         one_of("starting", "download", "load", "compile", "warm_up", "idle", "generate", "drain"),
     ]
     step_age_ms: Count
     rss_bytes: Count
-    device_bytes: Annotated[int | None, nullable(integer())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +252,10 @@ class Bye:
     reason: Text
 
 
+# From the sidecar to the server.
 UpMessage: TypeAlias = (
     Hello | Phase | Ready | Accepted | Rejected | Progress | Image | Failed | Beat | Bye
 )
+# From the server to the sidecar.
 DownMessage: TypeAlias = Welcome | Generate | Cancel | Ping | Drain
 Message: TypeAlias = UpMessage | DownMessage

@@ -22,8 +22,8 @@ export async function serve(config: Config): Promise<void> {
   const { host, outputDir } = config;
   const log = createLogger(config.logLevel);
   log.info({ version: config.service.version }, "--> Starting DALL-E Server");
-  const { modelVersion, checkpoint } = config.sidecar.config;
-  log.info({ checkpoint }, `--> Model selected - DALL-E ${modelVersion}`);
+  const { checkpoint } = config.sidecar.config;
+  log.info({ checkpoint }, `--> Model selected - DALL-E ${config.service.modelVersion}`);
   if (config.modelNote !== null) log.info(config.modelNote);
   const pool = createPool(config, log);
   const service = createService({

@@ -91,7 +91,7 @@ function readVersion(packageRoot: string): string {
 
 function resolveConfig(settings: Settings, version: string, at: Surroundings): Config {
   const { host, port, slots, prefetch } = settings;
-  const { note, ...model } = resolveModel(
+  const { note, modelVersion, ...model } = resolveModel(
     { ...settings, version: settings.model_version },
     { ...placesOf(at), cwd: at.cwd },
   );
@@ -106,7 +106,7 @@ function resolveConfig(settings: Settings, version: string, at: Surroundings): C
     modelNote: note,
     service: {
       version,
-      modelVersion: model.modelVersion,
+      modelVersion,
       format: settings.img_format,
       queueLimit: settings.queue_limit,
       requestTimeoutMs: toMs(settings.request_timeout),

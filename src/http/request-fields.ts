@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { AppError } from "../errors.js";
 import { neutralizeText } from "../log.js";
-import type { JobSpec } from "../jobs/broker.js";
+import type { SamplingLimits, SamplingSettings } from "../jobs/broker.js";
 import type { JsonObject } from "./body.js";
 
 export const MAX_PROMPT_CHARACTERS = 4_000;
@@ -29,14 +29,6 @@ export function promptField(): z.ZodType<string> {
     .string({ error })
     .refine((text) => /\S/u.test(text) && countCharacters(text) <= MAX_PROMPT_CHARACTERS, { error })
     .transform((text) => Buffer.from(text, "utf8").toString("utf8"));
-}
-
-/** The range of each sampling setting that the loaded model takes. */
-export interface SamplingLimits {
-  readonly condScale: readonly [number, number];
-  readonly temperature: readonly [number, number];
-  readonly topK: readonly [number, number];
-  readonly topP: readonly [number, number];
 }
 
 /** What is let through while the limits of the model are not known; the sidecar checks again. */
@@ -89,7 +81,7 @@ export function memoizeSchema<Schema>(
 
 type SamplingValues = z.output<z.ZodObject<SamplingFields>>;
 
-export function toSamplingSettings(values: SamplingValues): JobSpec["sampling"] {
+export function toSamplingSettings(values: SamplingValues): SamplingSettings {
   return {
     condScale: values.cond_scale ?? values.guidance_scale ?? values.cfg_scale ?? null,
     temperature: values.temperature ?? null,

@@ -3,7 +3,7 @@ import type { IRouter, Request, RequestHandler, Response } from "express";
 import type { z } from "zod";
 import { AppError } from "../errors.js";
 import { readBody } from "./body.js";
-import type { SamplingLimits } from "./request-fields.js";
+import type { SamplingLimits } from "../jobs/broker.js";
 
 export interface Route {
   readonly method: keyof typeof METHODS;

@@ -1,6 +1,8 @@
 import type { EncodeOptions } from "../images/encode.js";
-import type { SamplingSettings } from "../sidecar/task.js";
+import type { SamplingLimits, SamplingSettings } from "../sidecar/task.js";
 import type { JobListener } from "./events.js";
+
+export type { SamplingLimits, SamplingSettings };
 
 /** What a request becomes: one prompt, one seed for each image, and the time it may take. */
 export interface JobSpec {

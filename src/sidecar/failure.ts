@@ -49,8 +49,8 @@ export function nameForCount({ code }: Failure): string {
   return COUNTED_CODES.has(code) ? code : "other";
 }
 
-/** Exit code of a sidecar that gave up for good; see sidecar/__main__.py. */
-const EXIT_PERMANENT = 3;
+/** Exit code of a sidecar that gave up for good; see sidecar/exit_codes.py. */
+export const EXIT_PERMANENT = 3;
 
 /** How a process ended. */
 export type Exit =

@@ -1,12 +1,7 @@
 /** One image to make, the image that it becomes, and the port to the sidecars that make images. */
+import type { SamplingLimits, SamplingSettings } from "../wire/messages.js";
 
-/** What the sampler is asked for; null is the checkpoint's own value, `topK` 0 means off. */
-export interface SamplingSettings {
-  readonly condScale: number | null;
-  readonly temperature: number | null;
-  readonly topK: number | null;
-  readonly topP: number | null;
-}
+export type { SamplingLimits, SamplingSettings };
 
 /** One image to make. */
 export interface Task {

@@ -1,12 +1,12 @@
 /**
- * The messages between the server and the sidecar: their fields, their checks and their frames.
+ * Turns messages into frames and frames into messages.
  *
- * sidecar/wire/ and src/wire/ (frames and messages) are one file in two languages: the
- * same messages in the same order, the same checks, the same words in the errors. The tests of both
- * read test/fixtures/wire.json, one example of each message. docs/protocol.md is the prose.
+ * src/wire and sidecar/wire are one package in two languages: frames, messages and fields, with the
+ * same messages in the same order, the same checks and the same words in the errors. The tests of
+ * both read test/fixtures/wire.json, one example of each message; docs/protocol.md is the prose.
  * Frames, after the identity frame of ZeroMQ:
  *
- *     [ "DALLE/1" ] [ TYPE ] [ JSON header, UTF-8 ] [ payload, on IMAGE only ]
+ *     [ "DALLE/2" ] [ TYPE ] [ JSON header, UTF-8 ] [ payload, on IMAGE only ]
  *
  * An unknown TYPE is ignored and so is an unknown header field; a known TYPE with anything wrong is
  * refused with a ProtocolError that names the message, the field and what was expected.
@@ -14,7 +14,7 @@
 import { z } from "zod";
 import { downMessage, upMessage, type DownMessage, type UpMessage } from "./messages.js";
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 export const MAGIC = `DALLE/${PROTOCOL_VERSION}`;
 export const MAX_HEADER_BYTES = 1024 * 1024;
 export const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
@@ -43,10 +43,9 @@ export class VersionMismatchError extends ProtocolError {
   }
 }
 
+const TYPES = { up: listTypes(upMessage), down: listTypes(downMessage) };
 const headerSchema = z.record(z.string(), z.unknown());
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const UP_TYPES = listTypes(upMessage);
-const DOWN_TYPES = listTypes(downMessage);
 
 /**
  * Turns a message into frames, checked as the receiver will check them.
@@ -54,7 +53,7 @@ const DOWN_TYPES = listTypes(downMessage);
  * @throws ProtocolError when a field of the message does not fit.
  */
 export function encode(message: UpMessage | DownMessage): Uint8Array[] {
-  const checked = UP_TYPES.has(message.type)
+  const checked = TYPES.up.has(message.type)
     ? check(upMessage, message.type, message)
     : check(downMessage, message.type, message);
   const payload = checked.type === "IMAGE" ? checked.payload : undefined;
@@ -69,36 +68,38 @@ export function encode(message: UpMessage | DownMessage): Uint8Array[] {
  * unknown. The payload of an IMAGE is the frame itself, not a copy.
  *
  * @throws VersionMismatchError when frame 0 names another version of this protocol.
- * @throws ProtocolError when the frames are not of this protocol, or a known message is malformed.
+ * @throws ProtocolError when the frames are not of this protocol, or a known message is malformed
+ *   or travels the other way.
  */
 export function decodeUp(frames: readonly Uint8Array[]): UpMessage | null {
-  const parts = readFrames(frames);
-  if (parts === null) return null;
-  if (!UP_TYPES.has(parts.type)) throw createDirectionError(parts.type, "up");
-  return check(upMessage, parts.type, parts);
+  return decode(upMessage, "up", frames);
 }
 
 /** The same for the frames of the server. */
 export function decodeDown(frames: readonly Uint8Array[]): DownMessage | null {
-  const parts = readFrames(frames);
-  if (parts === null) return null;
-  if (!DOWN_TYPES.has(parts.type)) throw createDirectionError(parts.type, "down");
-  return check(downMessage, parts.type, parts);
+  return decode(downMessage, "down", frames);
 }
 
-function readFrames(frames: readonly Uint8Array[]) {
+function decode<Message>(
+  schema: z.ZodType<Message>,
+  direction: "up" | "down",
+  frames: readonly Uint8Array[],
+): Message | null {
   const [mark, name, header, payload] = frames;
   if (mark === undefined || name === undefined) {
     throw new ProtocolError("message", "frames", "a version, a type and a header");
   }
   checkVersion(Buffer.from(mark).toString());
   const type = Buffer.from(name).toString();
-  if (!UP_TYPES.has(type) && !DOWN_TYPES.has(type)) return null;
+  if (!TYPES.up.has(type) && !TYPES.down.has(type)) return null;
+  if (!TYPES[direction].has(type)) {
+    throw new ProtocolError(type, "type", `a message that travels ${direction}`);
+  }
   const frameCount = type === "IMAGE" ? 4 : 3;
   if (header === undefined || frames.length !== frameCount) {
     throw new ProtocolError(type, "frames", `${frameCount} frames`);
   }
-  return { ...readHeader(type, header), type, payload };
+  return check(schema, type, { ...readHeader(type, header), type, payload });
 }
 
 function checkVersion(mark: string): void {
@@ -127,10 +128,6 @@ function check<T>(schema: z.ZodType<T>, type: string, value: unknown): T {
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new ProtocolError(type, issue?.path.join(".") ?? "header", issue?.message ?? "");
-}
-
-function createDirectionError(type: string, direction: "up" | "down"): ProtocolError {
-  return new ProtocolError(type, "type", `a message that travels ${direction}`);
 }
 
 function listTypes(union: {

@@ -1,32 +1,43 @@
 /**
- * The messages of the wire protocol and the records in them, as zod schemas.
+ * The messages of the wire protocol and the records in them, each field with its check.
  *
- * The twin of sidecar/wire/messages.py, in the same order; each check carries its expectation as a
- * phrase, the same as in sidecar/wire/fields.py.
+ * The twin of sidecar/wire/messages.py, in the same order. Here a message is a zod schema and the
+ * type that is inferred from it.
  */
 import { z } from "zod";
+import {
+  amount,
+  amounts,
+  boolean,
+  digest,
+  identifier,
+  integer,
+  number,
+  oneOf,
+  rangeOf,
+  record,
+  text,
+  tokenCounts,
+} from "./fields.js";
 
 export const MAX_IMAGE_SIDE = 4096;
 export const CHANNELS = 3;
 
-const text = z
-  .string("a string of well-formed Unicode")
-  .regex(/^\P{Surrogate}*$/u, "a string of well-formed Unicode");
-const identifier = matching(/^[\x21-\x7e]{1,128}$/, "1 to 128 printable ASCII characters");
-const digest = matching(/^[0-9a-f]{64}$/, "64 lower-case hexadecimal digits");
-const boolean = z.boolean("true or false");
-const number = z.number("a finite number");
-const amount = z.number("a finite number of at least 0").min(0, "a finite number of at least 0");
 const count = integer(0);
 const size = integer(1);
 const imageSide = integer(1, MAX_IMAGE_SIDE);
 const seed = integer(0, 2 ** 32 - 1);
-const tokenCount = z.tuple([identifier, count], "[taskId, tokenCount]");
 
-// The messages, in the order of sidecar/wire/messages.py.
-/** All the settings of a sidecar; only those of the Hugging Face tools it reads elsewhere. */
+/**
+ * All the settings of a sidecar; only those of the Hugging Face tools (HF_HOME, HF_ENDPOINT,
+ * HF_TOKEN, HF_HUB_OFFLINE, proxies) it reads from its environment.
+ *
+ * `checkpoint` and `vqgan` are folders or `hf:owner/name[@revision]`, which is fetched first
+ * (`vqgan` null: look in the checkpoint and beside it), `slots` the images decoded together,
+ * `chunkTokens` the image tokens between two looks at the outside world, `cacheDir` JAX's persistent
+ * compile cache (null: none is kept), `beatIntervalMs` the time between two unasked beats.
+ */
 const sidecarConfig = record({
-  modelVersion: text,
   checkpoint: text,
   vqgan: text.nullable(),
   slots: size,
@@ -36,13 +47,15 @@ const sidecarConfig = record({
   beatIntervalMs: size,
 });
 
-const samplingDefaults = record({
-  condScale: number,
-  temperature: number,
-  topK: count,
-  topP: number,
+/** What the sampler is asked for; null is the checkpoint's own value, `topK` 0 is off. */
+const samplingSettings = record({
+  condScale: number.nullable(),
+  temperature: number.nullable(),
+  topK: count.nullable(),
+  topP: number.nullable(),
 });
 
+/** The lowest and highest value of each sampling setting, both allowed. */
 const samplingLimits = record({
   condScale: rangeOf(number),
   temperature: rangeOf(number),
@@ -50,12 +63,16 @@ const samplingLimits = record({
   topP: rangeOf(number),
 });
 
-const sampling = record({ defaults: samplingDefaults, limits: samplingLimits });
+/** What a task may ask of the sampler, and the checkpoint's own values. */
+const sampling = record({ defaults: samplingSettings, limits: samplingLimits });
 
+/** First message of a sidecar: who it is. `token` proves that the server started it. */
 const hello = message("HELLO", { build: text, pid: size, generation: size, token: text });
 
+/** The answer to HELLO: the whole configuration. */
 const welcome = message("WELCOME", { config: sidecarConfig });
 
+/** Progress of getting ready: `done` of `total` in `unit`. */
 const phase = message("PHASE", {
   name: oneOf("download", "load", "compile", "warm_up"),
   done: amount,
@@ -63,35 +80,35 @@ const phase = message("PHASE", {
   unit: text,
 });
 
+/** The sidecar takes tasks from now on; what it can do. */
 const ready = message("READY", {
   slots: size,
   imageWidth: imageSide,
   imageHeight: imageSide,
   imageTokens: size,
-  textTokens: size,
   device: text,
   memoryBytes: count.nullable(),
   precision: oneOf("float32", "bfloat16"),
   checkpointHash: digest,
-  phaseSeconds: z.record(z.string(), amount, "an object"),
+  phaseSeconds: amounts,
   sampling,
 });
 
+/** Make one image; `previewEvery` counts the tokens between two previews, 0 for none. */
 const generate = message("GENERATE", {
   taskId: identifier,
   attempt: size,
   prompt: text,
   seed,
-  condScale: number.nullable(),
-  temperature: number.nullable(),
-  topK: count.nullable(),
-  topP: number.nullable(),
+  sampling: samplingSettings,
   previewEvery: count,
   deadlineInMs: count,
 });
 
+/** The task has arrived and will be answered by exactly one IMAGE or FAILED. */
 const accepted = message("ACCEPTED", { taskId: identifier, attempt: size });
 
+/** The task was not taken; nothing else will be said about it. */
 const rejected = message("REJECTED", {
   taskId: identifier,
   attempt: size,
@@ -99,10 +116,10 @@ const rejected = message("REJECTED", {
   message: text,
 });
 
-const progress = message("PROGRESS", {
-  tasks: z.array(tokenCount, "an array of [taskId, tokenCount]"),
-});
+/** Once a chunk: the image tokens made so far, for all running tasks. */
+const progress = message("PROGRESS", { tasks: tokenCounts });
 
+/** A finished image: `payload` is RGB, u8, row by row; `textTokens` counts the live ones. */
 const image = message("IMAGE", {
   taskId: identifier,
   attempt: size,
@@ -118,6 +135,7 @@ const image = message("IMAGE", {
   error: `width * height * ${CHANNELS} bytes`,
 });
 
+/** A task failed, or (`taskId` null) the whole sidecar. `fatal`: the process is about to exit. */
 const failed = message("FAILED", {
   taskId: identifier.nullable(),
   attempt: size.nullable(),
@@ -127,21 +145,24 @@ const failed = message("FAILED", {
   fatal: boolean,
 });
 
+/** The task is not wanted any more. May be sent twice, and for a task that has ended. */
 const cancel = message("CANCEL", { taskId: identifier });
 
+/** Asks for a BEAT with the same sequence. */
 const ping = message("PING", { sequence: count });
 
+/** A sign of life: of the I/O thread by itself, of the compute thread by the age of its last step. */
 const beat = message("BEAT", {
   sequence: count,
-  computeCount: count,
   phase: oneOf("starting", "download", "load", "compile", "warm_up", "idle", "generate", "drain"),
   stepAgeMs: count,
   rssBytes: count,
-  deviceBytes: count.nullable(),
 });
 
+/** Finish what runs, take nothing new, say BYE and exit. */
 const drain = message("DRAIN", {});
 
+/** Last message of a sidecar that ends on purpose. */
 const bye = message("BYE", { reason: text });
 
 /** From the sidecar to the server. */
@@ -157,12 +178,15 @@ export const upMessage = z.discriminatedUnion("type", [
   beat,
   bye,
 ]);
+
 /** From the server to the sidecar. */
 export const downMessage = z.discriminatedUnion("type", [welcome, generate, cancel, ping, drain]);
-/** All the settings of a sidecar; only those of the Hugging Face tools it reads elsewhere. */
+
 export type SidecarConfig = z.infer<typeof sidecarConfig>;
-export type Phase = z.infer<typeof phase>;
+export type SamplingSettings = Readonly<z.infer<typeof samplingSettings>>;
+export type SamplingLimits = Readonly<z.infer<typeof samplingLimits>>;
 export type Hello = z.infer<typeof hello>;
+export type Phase = z.infer<typeof phase>;
 export type Ready = z.infer<typeof ready>;
 export type Accepted = z.infer<typeof accepted>;
 export type Rejected = z.infer<typeof rejected>;
@@ -170,32 +194,9 @@ export type Progress = z.infer<typeof progress>;
 export type Image = z.infer<typeof image>;
 export type Failed = z.infer<typeof failed>;
 export type Beat = z.infer<typeof beat>;
-/** From the sidecar to the server. */
 export type UpMessage = z.infer<typeof upMessage>;
-/** From the server to the sidecar. */
 export type DownMessage = z.infer<typeof downMessage>;
 
-function message<T extends string, S extends z.ZodRawShape>(type: T, shape: S) {
+function message<Type extends string, Shape extends z.ZodRawShape>(type: Type, shape: Shape) {
   return z.object({ type: z.literal(type), ...shape });
-}
-
-function record<S extends z.ZodRawShape>(shape: S) {
-  return z.object(shape, "an object");
-}
-
-function matching(pattern: RegExp, expectation: string) {
-  return z.string(expectation).regex(pattern, expectation);
-}
-
-function integer(low: number, high: number = Number.MAX_SAFE_INTEGER) {
-  const expectation = `an integer from ${low} to ${high}`;
-  return z.int(expectation).min(low, expectation).max(high, expectation);
-}
-
-function oneOf<const T extends string[]>(...words: T) {
-  return z.enum(words, `one of ${words.join(", ")}`);
-}
-
-function rangeOf<T extends z.ZodType>(value: T) {
-  return z.tuple([value, value], "a pair [lowest, highest]");
 }

@@ -17,8 +17,8 @@ beforeEach(async () => {
 
 /** The model that some flags and variables choose, with what the log says of it. */
 function choose(argv: readonly string[], env: Env = {}) {
-  const { modelNote, sidecar } = machine.read(argv, env);
-  return { ...sidecar.config, modelNote };
+  const { modelNote, service, sidecar } = machine.read(argv, env);
+  return { ...sidecar.config, modelVersion: service.modelVersion, modelNote };
 }
 
 describe("the model", () => {

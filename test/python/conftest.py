@@ -1,4 +1,4 @@
-"""Settings and paths that all Python tests share. Most tests need no JAX: it is not imported here."""
+"""Settings and paths of all Python tests. Most need no JAX: it is not imported here."""
 
 import os
 from pathlib import Path

@@ -7,7 +7,7 @@ import jax
 import pytest
 from support.goldens import VQGAN_FOLDER, model_folder
 
-from sidecar.compute import start_compute
+from sidecar.compute import ComputeThread, start_compute
 from sidecar.engine.engine import Engine
 from sidecar.tasks import prepare_task
 from sidecar.wire.messages import (
@@ -20,11 +20,11 @@ from sidecar.wire.messages import (
     Phase,
     Progress,
     Ready,
+    SamplingSettings,
     SidecarConfig,
 )
 
 CONFIG = SidecarConfig(
-    model_version="test",
     checkpoint=str(model_folder("mini-scan")),
     vqgan=str(VQGAN_FOLDER),
     slots=2,
@@ -38,10 +38,7 @@ TASK = Generate(
     attempt=1,
     prompt="a red cat",
     seed=5,
-    cond_scale=None,
-    temperature=None,
-    top_k=None,
-    top_p=None,
+    sampling=SamplingSettings(),
     preview_every=0,
     deadline_in_ms=600_000,
 )
@@ -52,6 +49,7 @@ class Sidecar:
 
     def __init__(self, config):
         self.said = queue.Queue()
+        self.start_up = []
         self.thread = start_compute(config, self.said.put)
 
     def until(self, kind):
@@ -117,9 +115,21 @@ def test_a_cancelled_task_ends_in_failed_and_a_second_cancel_says_nothing(loaded
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ({"cond_scale": -1.0}, "setting_invalid", "cond_scale is -1.0, expected 0.0 to 100.0"),
-        ({"temperature": 0.0}, "setting_invalid", "temperature is 0.0, expected 0.01 to 100.0"),
-        ({"top_p": 1.5}, "setting_invalid", "top_p is 1.5, expected 0.0 to 1.0"),
+        (
+            {"sampling": SamplingSettings(cond_scale=-1.0)},
+            "setting_invalid",
+            "cond_scale is -1.0, expected 0.0 to 100.0",
+        ),
+        (
+            {"sampling": SamplingSettings(temperature=0.0)},
+            "setting_invalid",
+            "temperature is 0.0, expected 0.01 to 100.0",
+        ),
+        (
+            {"sampling": SamplingSettings(top_p=1.5)},
+            "setting_invalid",
+            "top_p is 1.5, expected 0.0 to 1.0",
+        ),
         ({"deadline_in_ms": 0}, "deadline_exceeded", "deadline"),
     ],
 )
@@ -132,12 +142,19 @@ def test_a_task_that_cannot_run_fails_alone_and_for_good(loaded, change, code, w
     assert not failed.fatal
 
 
-def test_the_counter_moves_with_every_chunk_and_names_the_phase(loaded):
-    before, _, _ = loaded.thread.counter()
+def test_every_chunk_shows_life_and_the_pulse_names_the_phase(loaded, monkeypatch):
+    phases = []
+    beat = ComputeThread._beat
+
+    def note(thread, phase):
+        phases.append(phase)
+        beat(thread, phase)
+
+    monkeypatch.setattr(ComputeThread, "_beat", note)
     loaded.thread.submit(TASK)
     loaded.until(Image)
-    after, phase, age = loaded.thread.counter()
-    assert after >= before + 4
+    phase, age = loaded.thread.pulse()
+    assert phases.count("generate") >= 4
     assert phase in ("generate", "idle")
     assert age >= 0
 
@@ -146,7 +163,7 @@ def test_a_prompt_that_is_being_read_counts_as_work_and_not_as_idleness(loaded, 
     phases = []
 
     def prepare(command, model):
-        phases.append(loaded.thread.counter()[1])
+        phases.append(loaded.thread.pulse()[0])
         return prepare_task(command, model)
 
     monkeypatch.setattr("sidecar.compute.prepare_task", prepare)
@@ -180,7 +197,7 @@ def start_on(device_limit, monkeypatch, status="RESOURCE_EXHAUSTED"):
     return sidecar, device
 
 
-def test_a_full_device_halves_the_batch_and_the_same_pictures_are_made(loaded, monkeypatch):
+def test_a_full_device_halves_the_batch_and_the_same_images_are_made(loaded, monkeypatch):
     for index in range(4):
         loaded.thread.submit(replace(TASK, task_id=f"task {index}", seed=index))
     expected = {image.seed: image.payload for image in (loaded.until(Image)[-1] for _ in range(4))}

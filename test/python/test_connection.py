@@ -1,4 +1,4 @@
-"""How the sidecar is told where the server is, and how it gets in."""
+"""How the sidecar learns where the server is, and how it gets in."""
 
 import os
 import subprocess

@@ -1,3 +1,6 @@
+"""Which packages a part of the sidecar may load, and which parts it may import."""
+
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -34,16 +37,35 @@ def test_the_model_loads_no_sockets(repo_root: Path) -> None:
     assert "zmq" not in loaded_packages(repo_root, *(f"sidecar.model.{name}" for name in names))
 
 
-def test_no_part_of_the_model_names_the_parts_above_it(repo_root: Path) -> None:
-    upper = (
-        "sidecar.server",
-        "sidecar.wire.frames",
-        "sidecar.engine.engine",
-        "sidecar.compute",
-        "zmq",
-    )
-    for file in (repo_root / "sidecar" / "model").glob("*.py"):
-        source = file.read_text(encoding="utf-8")
-        for name in upper:
-            assert f"import {name}" not in source, f"{file.name} imports {name}"
-            assert f"from {name}" not in source, f"{file.name} imports {name}"
+MAY_IMPORT: dict[str, set[str]] = {
+    "wire": set(),
+    "text": set(),
+    "model": set(),
+    "checkpoint": {"model", "text", "units", "wire"},
+    "hub": {"checkpoint", "exit_codes", "orphan_guard", "units"},
+    "engine": {"checkpoint", "model", "wire"},
+}
+
+
+def imported_parts(file: Path) -> set[str]:
+    """The parts of the sidecar, its packages and single modules, that a file names in an import."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return {name.split(".")[1] for name in names if name.startswith("sidecar.")}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_parts_below_it(repo_root: Path, package: str) -> None:
+    files = list((repo_root / "sidecar" / package).glob("*.py"))
+    assert files
+    for file in files:
+        assert imported_parts(file) <= {package, *MAY_IMPORT[package]}, file.name
+
+
+def test_every_package_has_its_place_in_the_order(repo_root: Path) -> None:
+    packages = {file.parent.name for file in (repo_root / "sidecar").glob("*/__init__.py")}
+    assert packages == set(MAY_IMPORT)

@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 from conftest import REPO_ROOT
 from PIL import Image
+from support.goldens import apply
 from support.scene_check import judge_best, read_sentence
 
-from sidecar.checkpoint.folder import load_weights, open_checkpoint, open_text
+from sidecar.checkpoint.folder import load_weights, open_checkpoint
 from sidecar.checkpoint.msgpack_index import index_leaves
 from sidecar.checkpoint.weight_files import WEIGHTS_FILE
 from sidecar.checkpoint.weights import load_vqgan_encoder
-from sidecar.engine.engine import Engine, SlotRequest
+from sidecar.loading import load_checkpoint
 from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
+from sidecar.wire.messages import SamplingSettings
 
 FOLDER = REPO_ROOT / "checkpoints" / "nano"
 THING_SHARE = 0.8
-# Shapes in colours that they never had in training; the model card tells how many come out right.
+# Shapes in colours that they never had in training; the model card says how many come out right.
 SHAPE_SHARE = 0.5
 SHAPE_ROUNDS = 3
 MAX_BYTES = 25_000_000
@@ -33,37 +35,30 @@ def fixture():
 
 
 def draw(sentences):
-    """One picture for each sentence, with the checkpoint's own sampling defaults."""
-    found = open_checkpoint(FOLDER)
-    text = open_text(found)
-    empty, dtype = text.unconditional(), jnp.dtype("float32")
-    engine = Engine(
-        found,
-        load_weights(found, dtype),
-        (empty.ids, empty.mask),
-        slots=len(sentences),
-        chunk_tokens=256,
-        dtype=dtype,
-    )
-    for index, sentence in enumerate(sentences):
-        encoded = text.encode(sentence)
-        engine.admit(SlotRequest(str(index), encoded.ids, encoded.mask, index, found.sampling))
-    drawn = {picture.task_id: picture.pixels for picture in engine.step()}
-    return [drawn[str(index)] for index in range(len(sentences))]
+    """One image for each sentence, with the checkpoint's own sampling defaults."""
+    slots = len(sentences)
+    checkpoint = load_checkpoint(FOLDER, precision="float32", slots=slots)
+    requests = [
+        checkpoint.create_request(str(index), sentence, index, SamplingSettings())
+        for index, sentence in enumerate(sentences)
+    ]
+    engine = checkpoint.create_engine(slots=slots, chunk_tokens=256)
+    drawn = {image.task_id: image.pixels for image in engine.draw_all(requests)}
+    return [drawn[request.task_id] for request in requests]
 
 
 @pytest.fixture(scope="module")
-def pictures(fixture):
+def images(fixture):
     return draw([sentence["text"] for sentence in fixture["sentences"]] * SHAPE_ROUNDS)
 
 
-def test_pictures_of_things_are_most_like_the_asked_one(fixture):
+def test_images_of_things_are_most_like_the_asked_one(fixture):
     strip = Image.open(REPO_ROOT / "test" / "fixtures" / "nano-things.png")
     side = strip.height
     sources = np.asarray(strip, float).reshape(side, -1, side, 3).swapaxes(0, 1)
     drawn = np.stack([
-        np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX), float)
-        for picture in draw(fixture["things"])
+        np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX), float)
+        for image in draw(fixture["things"])
     ])  # fmt: skip
     distances = np.square(drawn[:, None] - sources).mean(axis=(2, 3, 4))
     nearest = distances.argmin(axis=1)
@@ -80,20 +75,20 @@ def test_every_sentence_joins_a_colour_and_a_shape_that_training_never_did(fixtu
         assert all((thing["shape"], thing["colour"]) in held_out for thing in things)
 
 
-def follow(pictures, entries, palette):
-    """Which pictures have the background, colours and places of their sentence."""
-    pairs = zip(pictures, entries * SHAPE_ROUNDS, strict=True)
-    return [judge_best(picture, read_sentence(entry), palette).follows for picture, entry in pairs]
+def follow(images, entries, palette):
+    """Which images have the background, colours and places of their sentence."""
+    pairs = zip(images, entries * SHAPE_ROUNDS, strict=True)
+    return [judge_best(image, read_sentence(entry), palette).follows for image, entry in pairs]
 
 
-def test_shapes_have_the_asked_colours_in_the_asked_places(fixture, pictures):
-    follows = follow(pictures, fixture["sentences"], fixture["palette"])
+def test_shapes_have_the_asked_colours_in_the_asked_places(fixture, images):
+    follows = follow(images, fixture["sentences"], fixture["palette"])
     assert sum(follows) >= SHAPE_SHARE * len(follows)
 
 
-def test_the_judge_refuses_the_same_pictures_for_other_sentences(fixture, pictures):
+def test_the_judge_refuses_the_same_images_for_other_sentences(fixture, images):
     entries = fixture["sentences"][1:] + fixture["sentences"][:1]
-    assert sum(follow(pictures, entries, fixture["palette"])) <= 2 * SHAPE_ROUNDS
+    assert sum(follow(images, entries, fixture["palette"])) <= 2 * SHAPE_ROUNDS
 
 
 def test_the_folder_is_small_enough_to_live_in_the_repository():
@@ -101,7 +96,7 @@ def test_the_folder_is_small_enough_to_live_in_the_repository():
 
 
 def names_and_ranks(folder):
-    """What a weight file calls its arrays, and how many axes each has; blocks and levels are not told apart."""
+    """What a weight file calls its arrays, and their axes; blocks and levels count as one."""
     leaves = index_leaves(folder / WEIGHTS_FILE)
     return {
         (re.sub(r"(?<=[a-z]_)\d+", "N", "/".join(name)), len(leaf.shape))
@@ -119,12 +114,12 @@ def test_the_vqgan_has_both_halves_as_upstream_writes_them(upstream):
     assert names_and_ranks(FOLDER / "vqgan") == theirs - attention
 
 
-def test_a_picture_becomes_tokens_that_give_it_back(fixture, pictures):
+def test_an_image_becomes_tokens_that_give_it_back(fixture, images):
     found = open_checkpoint(FOLDER)
     vqgan_params = load_weights(found, jnp.dtype("float32")).vqgan_params
     encoder_params, _ = load_vqgan_encoder(found.vqgan_folder, found.vqgan_config)
-    some = jnp.stack(pictures[:4])
-    tokens = VQGANEncoder(found.vqgan_config).apply({"params": encoder_params}, from_pixels(some))
-    again = to_pixels(VQGANDecoder(found.vqgan_config).apply({"params": vqgan_params}, tokens))
+    some = jnp.stack(images[:4])
+    tokens = apply(VQGANEncoder(found.vqgan_config), encoder_params, from_pixels(some))
+    again = to_pixels(apply(VQGANDecoder(found.vqgan_config), vqgan_params, tokens))
     error = jnp.square(again.astype(jnp.float32) - some.astype(jnp.float32)).mean()
     assert 10 * jnp.log10(255**2 / error) > LEAST_DECIBEL

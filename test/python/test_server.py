@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 import zmq
 
-from sidecar.wire.frames import decode, encode
+from sidecar.wire.frames import MAGIC, decode_up, encode
 from sidecar.wire.messages import (
     Accepted,
     Beat,
@@ -28,6 +28,7 @@ from sidecar.wire.messages import (
     Progress,
     Ready,
     Rejected,
+    SamplingSettings,
     SidecarConfig,
     UpMessage,
     Welcome,
@@ -38,7 +39,6 @@ FAKE_SIDECAR = Path("test") / "fixtures" / "fake_sidecar.py"
 PATIENCE_MS = 20_000
 
 CONFIG = SidecarConfig(
-    model_version="Nano",
     checkpoint="/nowhere",
     vqgan=None,
     slots=2,
@@ -52,7 +52,7 @@ M = TypeVar("M")
 
 
 def make_task(task_id: str = "a", attempt: int = 1) -> Generate:
-    return Generate(task_id, attempt, "a red circle", 7, None, None, None, None, 0, 60_000)
+    return Generate(task_id, attempt, "a red circle", 7, SamplingSettings(), 0, 60_000)
 
 
 class Host:
@@ -96,7 +96,7 @@ class Host:
         assert self._router.poll(PATIENCE_MS), "the sidecar says nothing"
         identity, *frames = self._router.recv_multipart()
         assert identity == b"s0-g1"
-        message = decode(frames, "up")
+        message = decode_up(frames)
         assert message is not None
         return message
 
@@ -155,11 +155,10 @@ def test_a_ping_is_answered_with_its_sequence_while_a_task_hangs(host: Host) -> 
     host.expect(Beat, lambda beat: beat.sequence == 41)
     beat = host.expect(Beat, lambda beat: beat.sequence == 42)
     assert beat.rss_bytes > 0
-    assert beat.device_bytes is None
 
 
 def test_beats_come_without_being_asked_for(host: Host) -> None:
-    config = SidecarConfig("Nano", "/nowhere", None, 2, 16, "auto", None, 10)
+    config = SidecarConfig("/nowhere", None, 2, 16, "auto", None, 10)
     host.start_ready(config=config)
 
     beats = [host.expect(Beat) for _ in range(5)]
@@ -277,13 +276,24 @@ def test_a_checkpoint_that_is_not_there_is_said_and_ends_with_its_exit_code(host
     failed = host.expect(Failed)
 
     assert (failed.task_id, failed.code, failed.fatal) == (None, "checkpoint_not_found", True)
+    assert not failed.retryable
     assert host.wait() == 3
+
+
+def test_a_failure_that_another_start_may_cure_ends_with_another_exit_code(host: Host) -> None:
+    host.start_ready("--mode", "fatal-on-task")
+    host.send(make_task())
+
+    failed = host.expect(Failed)
+
+    assert (failed.code, failed.fatal, failed.retryable) == ("out_of_memory", True, True)
+    assert host.wait() == 1
 
 
 def test_a_message_of_a_later_release_is_ignored(host: Host) -> None:
     host.start_ready()
 
-    host.send_frames([b"DALLE/1", b"TELEMETRY", b"\xff"])
+    host.send_frames([MAGIC.encode(), b"TELEMETRY", b"\xff"])
     host.send(Ping(1))
 
     host.expect(Beat, lambda beat: beat.sequence == 1)
@@ -292,9 +302,13 @@ def test_a_message_of_a_later_release_is_ignored(host: Host) -> None:
 @pytest.mark.parametrize(
     ("frames", "code", "words"),
     [
-        ([b"DALLE/1", b"PING", b"{}"], "protocol_error", "malformed PING: sequence"),
-        ([b"DALLE/1", b"BYE", b'{"reason":""}'], "protocol_error", "a message that travels down"),
-        ([b"DALLE/2", b"PING", b'{"sequence":1}'], "version_mismatch", "DALLE/1, got DALLE/2"),
+        ([MAGIC.encode(), b"PING", b"{}"], "protocol_error", "malformed PING: sequence"),
+        (
+            [MAGIC.encode(), b"BYE", b'{"reason":""}'],
+            "protocol_error",
+            "a message that travels down",
+        ),
+        ([b"DALLE/999", b"PING", b'{"sequence":1}'], "version_mismatch", f"{MAGIC}, got DALLE/999"),
         (encode(Welcome(CONFIG)), "protocol_error", "expected one WELCOME"),
     ],
     ids=["malformed", "wrong way", "wrong version", "second welcome"],
@@ -308,6 +322,7 @@ def test_what_the_server_may_not_send_is_refused(
 
     failed = host.expect(Failed)
     assert (failed.code, failed.fatal) == (code, True)
+    assert failed.retryable == (code != "version_mismatch")
     assert words in failed.message
     assert host.wait() == 4
 

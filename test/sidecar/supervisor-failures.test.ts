@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { MAGIC } from "../../src/wire/frames.js";
 import { makeFolder } from "../support/folder.js";
 import { expectGone, PATIENCE } from "../support/processes.js";
 import {
@@ -169,7 +170,7 @@ describe("a sidecar that does not start", () => {
 
   test.each([
     ["checkpoint-missing at loading", "checkpoint_not_found", "no config.json in the folder"],
-    ["wrong-version at before-hello", "version_mismatch", "expected DALLE/1, got DALLE/999"],
+    ["wrong-version at before-hello", "version_mismatch", `expected ${MAGIC}, got DALLE/999`],
   ] as const)("%s is permanent: there is no second try", async (fault, code, words) => {
     const setup = createSetup(fault, { limits: { killGraceMs: 50 } });
     setup.supervisor.start();

@@ -3,6 +3,7 @@ import path from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Dealer } from "zeromq";
 import { AppError } from "../../src/errors.js";
+import { MAGIC } from "../../src/wire/frames.js";
 import { makeFolder } from "../support/folder.js";
 import { PATIENCE } from "../support/processes.js";
 import { createTask, never, runTask, startReady } from "./support.js";
@@ -17,7 +18,7 @@ describe("a sidecar that works", () => {
     expect([...image.rgb.slice(0, 6)]).toEqual([1, 2, 3, 1, 2, 3]);
     expect(image.rgb.length).toBe(8 * 4 * 3);
     expect(states).toEqual(["starting", "loading", "ready"]);
-    await expect.poll(() => lines.join(""), PATIENCE).toContain("fake sidecar for Nano");
+    await expect.poll(() => lines.join(""), PATIENCE).toContain("fake sidecar for /nowhere");
   });
 
   test("tells its status", async () => {
@@ -86,7 +87,7 @@ describe("a sidecar that works", () => {
     });
     stranger.connect(`ipc://${folder}/${runFolder ?? ""}/s.sock`);
 
-    await stranger.send(["DALLE/1", "BYE", '{"reason":"mischief"}']);
+    await stranger.send([MAGIC, "BYE", '{"reason":"mischief"}']);
 
     await expect.poll(() => supervisor.status().droppedFrames, PATIENCE).toBe(1);
     expect(supervisor.freeSeats()).toBe(4);
@@ -161,9 +162,11 @@ describe("a task", () => {
     expect(supervisor.status().droppedFrames).toBe(1);
   });
 
-  test("that does not fit into a message rejects without harm", async () => {
+  test.each([
+    ["is too long", "a".repeat(2 * 1024 * 1024)],
+    ["has half a character", "a \ud83c circle"],
+  ])("whose prompt %s for a message rejects without harm", async (_title, prompt) => {
     const { supervisor } = await startReady("normal");
-    const prompt = "a".repeat(2 * 1024 * 1024);
 
     const image = runTask(supervisor, createTask({ prompt }));
 

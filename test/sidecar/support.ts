@@ -20,7 +20,6 @@ import { expectGone, PATIENCE } from "../support/processes.js";
 export type Behaviour = "normal" | `${string} at ${string}`;
 
 export const CONFIG: SupervisorOptions["config"] = {
-  modelVersion: "Nano",
   checkpoint: "/nowhere",
   vqgan: null,
   slots: 2,

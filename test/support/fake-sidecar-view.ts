@@ -7,7 +7,6 @@ const READY: SidecarStatus["ready"] = {
   imageWidth: 16,
   imageHeight: 16,
   imageTokens: 4,
-  textTokens: 64,
   device: "cpu",
   memoryBytes: null,
   precision: "float32",

@@ -1,3 +1,4 @@
+/** The golden messages, decoded and encoded here; test/python/wire/test_frames.py does the same. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
@@ -6,6 +7,7 @@ import {
   decodeDown,
   decodeUp,
   encode,
+  MAGIC,
   MAX_HEADER_BYTES,
   ProtocolError,
   PROTOCOL_VERSION,
@@ -71,21 +73,21 @@ describe("golden messages", () => {
   });
 
   test.each(fixture.messages)("$type decodes and encodes back", ({ type, header, payload }) => {
-    const frames = [`DALLE/1`, type, JSON.stringify(header)].map((text) => Buffer.from(text));
+    const frames = [MAGIC, type, JSON.stringify(header)].map((text) => Buffer.from(text));
     if (payload !== null) frames.push(Buffer.from(payload, "base64"));
     const message = decode(frames, type);
     if (message === null) throw new Error(`${type} is unknown`);
 
     const encoded = encode(message).map((frame) => Buffer.from(frame));
 
-    expect(encoded[0]?.toString()).toBe("DALLE/1");
+    expect(encoded[0]?.toString()).toBe(MAGIC);
     expect(encoded[1]?.toString()).toBe(type);
     expect(JSON.parse(encoded[2]?.toString() ?? "")).toEqual(header);
     expect(encoded[3]?.toString("base64") ?? null).toBe(payload);
   });
 
   test.each(fixture.messages)("$type is refused by the side that sends it", (example) => {
-    const texts = ["DALLE/1", example.type, JSON.stringify(example.header), example.payload ?? ""];
+    const texts = [MAGIC, example.type, JSON.stringify(example.header), example.payload ?? ""];
     const frames = texts
       .slice(0, example.payload === null ? 3 : 4)
       .map((text) => Buffer.from(text));
@@ -135,7 +137,7 @@ describe("malformed messages", () => {
   test("a header over the limit is refused before it is parsed", () => {
     const header = Buffer.alloc(MAX_HEADER_BYTES + 1, "[");
 
-    const error = catchError(() => decodeUp([toFrame("DALLE/1"), toFrame("BYE"), header]));
+    const error = catchError(() => decodeUp([toFrame(MAGIC), toFrame("BYE"), header]));
 
     expect(error).toMatchObject({ messageType: "BYE", field: "header" });
   });
@@ -143,7 +145,7 @@ describe("malformed messages", () => {
   test("a header of endless depth is refused", () => {
     const header = Buffer.alloc(MAX_HEADER_BYTES, "[");
 
-    const error = catchError(() => decodeUp([toFrame("DALLE/1"), toFrame("BYE"), header]));
+    const error = catchError(() => decodeUp([toFrame(MAGIC), toFrame("BYE"), header]));
 
     expect(error).toMatchObject({ field: "header", expectation: "a JSON object in UTF-8" });
   });
@@ -152,7 +154,7 @@ describe("malformed messages", () => {
     const error = catchError(() => decodeUp([toFrame("DALLE/7"), toFrame("HELLO")]));
 
     expect(error).toBeInstanceOf(VersionMismatchError);
-    expect(error).toMatchObject({ ours: "DALLE/1", theirs: "DALLE/7" });
+    expect(error).toMatchObject({ ours: MAGIC, theirs: "DALLE/7" });
   });
 });
 
@@ -163,7 +165,7 @@ describe("messages of a later release", () => {
   });
 
   test("an unknown header field is ignored", () => {
-    const frames = ["DALLE/1", "PING", '{"sequence":1,"type":"BYE","mood":"fine"}'].map(toFrame);
+    const frames = [MAGIC, "PING", '{"sequence":1,"type":"BYE","mood":"fine"}'].map(toFrame);
 
     expect(decodeDown(frames)).toEqual({ type: "PING", sequence: 1 });
   });

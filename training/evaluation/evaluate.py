@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sidecar.model.config import SamplingSettings
+from sidecar.wire.messages import SamplingSettings
 from training.evaluation.contact_sheet import contact_sheet
 from training.evaluation.examiner import Verdict, examine
 from training.evaluation.judge import Judge

@@ -2,6 +2,7 @@
 import type { Request } from "express";
 import { z } from "zod";
 import type { ImageFormat } from "../../images/encode.js";
+import type { SamplingLimits } from "../../jobs/broker.js";
 import type { ImageAnswer, ImageService } from "../../jobs/image-service.js";
 import { createSeeds } from "../../jobs/seeds.js";
 import { parseJsonObject } from "../body.js";
@@ -13,7 +14,6 @@ import {
   readFields,
   samplingFields,
   toSamplingSettings,
-  type SamplingLimits,
 } from "../request-fields.js";
 import { noteForLog } from "../request-log.js";
 import type { Route } from "../route.js";

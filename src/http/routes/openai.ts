@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { AppError } from "../../errors.js";
 import { IMAGE_FORMATS, type ImageFormat } from "../../images/encode.js";
+import type { SamplingLimits } from "../../jobs/broker.js";
 import type { ImageAnswer, ImageRequest, ImageService } from "../../jobs/image-service.js";
 import { createSeeds } from "../../jobs/seeds.js";
 import { parseJsonObject } from "../body.js";
@@ -15,7 +16,6 @@ import {
   stringField,
   toSamplingSettings,
   wordField,
-  type SamplingLimits,
 } from "../request-fields.js";
 import { noteForLog } from "../request-log.js";
 import type { Route } from "../route.js";

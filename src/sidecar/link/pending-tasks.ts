@@ -152,7 +152,7 @@ function toGenerate(task: Task): DownMessage {
     attempt: task.attempt,
     prompt: task.prompt,
     seed: task.seed,
-    ...task.sampling,
+    sampling: task.sampling,
     previewEvery: 0,
     deadlineInMs: Math.max(0, Math.ceil(task.deadlineInMs)),
   };

@@ -2,7 +2,7 @@ import type { Phase } from "../../wire/messages.js";
 import type { PhaseProgress } from "../status.js";
 
 /** Short, so that a connection that became slow is seen to be slow. */
-const WINDOW_MS = 30_000;
+export const RATE_WINDOW_MS = 30_000;
 
 interface Sample {
   readonly atMs: number;
@@ -28,7 +28,7 @@ export class PhaseTracker {
     const atMs = this.#clock();
     // Going back means starting over: a damaged file is fetched again.
     if (name !== this.#phase?.name || done < this.#phase.done) this.#samples = [];
-    this.#samples = this.#samples.filter((sample) => sample.atMs >= atMs - WINDOW_MS);
+    this.#samples = this.#samples.filter((sample) => sample.atMs >= atMs - RATE_WINDOW_MS);
     this.#samples.push({ atMs, done });
     const perSecond = this.#measure();
     const secondsLeft = perSecond === null ? null : Math.ceil((total - done) / perSecond);

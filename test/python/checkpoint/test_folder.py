@@ -8,11 +8,11 @@ import pytest
 from support.goldens import VQGAN_FOLDER, model_folder
 
 from sidecar.checkpoint.folder import (
-    UPSTREAM_SAMPLING,
     CheckpointNotFoundError,
     load_weights,
     open_checkpoint,
 )
+from sidecar.checkpoint.sampling_defaults import UPSTREAM_SAMPLING
 from sidecar.checkpoint.weight_files import CheckpointError
 from sidecar.model.json_values import ConfigError
 

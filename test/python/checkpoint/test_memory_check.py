@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import pytest
 from support.goldens import model_folder
 
+from bench.synthetic import CONFIGS
 from sidecar.checkpoint.folder import open_checkpoint
 from sidecar.checkpoint.memory_check import (
     MemoryInsufficientError,
@@ -14,34 +15,7 @@ from sidecar.checkpoint.memory_check import (
 )
 from sidecar.model.config import ModelConfig
 
-MINI = ModelConfig(
-    d_model=1024,
-    encoder_layers=12,
-    encoder_attention_heads=16,
-    encoder_ffn_dim=2730,
-    encoder_vocab_size=50264,
-    max_text_length=64,
-    decoder_layers=12,
-    decoder_attention_heads=16,
-    decoder_ffn_dim=2730,
-    image_vocab_size=16384,
-    image_length=256,
-    decoder_start_token_id=16384,
-)
-MEGA = ModelConfig(
-    d_model=2048,
-    encoder_layers=24,
-    encoder_attention_heads=32,
-    encoder_ffn_dim=4096,
-    encoder_vocab_size=50272,
-    max_text_length=64,
-    decoder_layers=24,
-    decoder_attention_heads=32,
-    decoder_ffn_dim=4096,
-    image_vocab_size=16415,
-    image_length=256,
-    decoder_start_token_id=16384,
-)
+MINI, MEGA = (ModelConfig.from_json(CONFIGS[name]) for name in ("Mini", "Mega"))
 FLOAT32, BFLOAT16 = jnp.dtype("float32"), jnp.dtype("bfloat16")
 
 

@@ -16,7 +16,7 @@ from support.sharding import INDEX, WEIGHTS, cut_into_shards, read_index, shard_
 from sidecar.checkpoint.folder import CheckpointNotFoundError, load_weights, open_checkpoint
 from sidecar.checkpoint.shards import index_weights
 from sidecar.checkpoint.weight_files import CheckpointError, find_weight_files, has_all_weights
-from sidecar.loading import describe_failure
+from sidecar.failure import classify
 
 MODEL = "variant-bias"
 LIMIT = 30_000
@@ -57,7 +57,7 @@ def assert_refused(folder, *words):
     with pytest.raises(CheckpointError) as refused:
         index_weights(folder)
     reason = str(refused.value)
-    assert describe_failure(refused.value) == ("checkpoint_invalid", False)
+    assert classify(refused.value) == ("checkpoint_invalid", False)
     assert "\n" not in reason
     assert len(reason) < 1000
     for word in (str(folder), *words):
@@ -78,6 +78,7 @@ def test_what_holds_the_weights_is_what_the_server_says_too(tmp_path, case):
     assert has_all_weights(tmp_path) == (case["weights"] is not None)
     if case["weights"] is not None:
         found = find_weight_files(tmp_path)
+        assert found is not None
         assert [path.name for path in found.paths] == case["weights"]
 
 
@@ -214,7 +215,10 @@ def test_an_index_without_an_end(folder, shards):
 
 @pytest.mark.parametrize(
     "place",
-    ["../{}", "/tmp/{}", "sub/{}", "..\\{}", "{}\n", ".", "..", "", "config.json", 1, None, "a" * 2000],
+    [
+        *("../{}", "/tmp/{}", "sub/{}", "..\\{}", "{}\n"),
+        *(".", "..", "", "config.json", 1, None, "a" * 2000),
+    ],
 )  # fmt: skip
 def test_a_place_outside_the_folder_or_of_another_kind_is_never_opened(folder, shards, place):
     name = shards[1].name

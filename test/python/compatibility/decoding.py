@@ -1,4 +1,4 @@
-"""Every golden checkpoint against upstream's answers, as numbers; `compatibility_page.py` makes the table of it.
+"""Every golden checkpoint against upstream's answers, as numbers; `page.py` makes a table of them.
 
 One compiled program a checkpoint: compiling is what these tiny models cost.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from support.goldens import UPSTREAM, VQGAN_FOLDER, golden, model_folder, steps_to_compare
+from support.goldens import UPSTREAM, VQGAN_FOLDER, apply, golden, model_folder, steps_to_compare
 
 from sidecar.checkpoint.folder import open_checkpoint
 from sidecar.checkpoint.weights import Params, load_dallebart
@@ -25,7 +25,8 @@ COMPILER_OPTIONS = {"xla_backend_optimization_level": 0}
 NAMES = sorted(folder.name for folder in (UPSTREAM / "models").iterdir())
 # Guidance, golden tokens, and the margin below which two implementations may differ.
 GREEDY = ((1.0, "greedy", 1e-3), (10.0, "greedy_cfg10", 5e-3))
-# Rounding its weights once more moves their logits beyond 1e-4, in any precision: see `measure_rounding`.
+# Rounding its weights once more moves their logits beyond 1e-4, in any precision: see
+# `measure_rounding`.
 ILL_CONDITIONED = ("variant-cosine-attention", "variant-ln-swinv2")
 
 
@@ -62,7 +63,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Rounding:
-    """How far float32 lies from float64, and what one more rounding of the weights does."""
+    """How far float32 is from float64, and what one more rounding of the weights does."""
 
     name: str
     upstream_encoder: float
@@ -70,7 +71,7 @@ class Rounding:
     our_encoder: float
     our_logits: float
     rounded_logits: float
-    """Largest change of float64 logits when each weight moves by up to 2^-24 of itself, of four draws."""
+    """Largest change of float64 logits, of four draws, when each weight moves by up to 2^-24."""
 
 
 @cache
@@ -139,8 +140,7 @@ def read(
     model: DalleBart, params: Params, ids: jax.Array, mask: jax.Array, decoder_ids: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Encoder output and teacher-forced logits."""
-    variables = {"params": params}
-    encoder = model.apply(variables, ids, mask, method=DalleBart.encode)
+    encoder = apply(model, params, ids, mask, method=DalleBart.encode)
     return encoder, decode(model, params, encoder, mask, decoder_ids)
 
 
@@ -148,23 +148,22 @@ def decode(
     model: DalleBart, params: Params, encoder: jax.Array, mask: jax.Array, decoder_ids: jax.Array
 ) -> jax.Array:
     """Logits of a whole sequence from a given encoder output."""
-    cross = model.apply({"params": params}, encoder, method=DalleBart.cross_cache)
+    cross = apply(model, params, encoder, method=DalleBart.cross_cache)
 
     def head(module: DalleBart) -> jax.Array:
         return module.lm_head(module.decoder(decoder_ids, cross, mask.astype(bool)))
 
-    return model.apply({"params": params}, method=head)
+    return apply(model, params, method=head)
 
 
 def answer(
     model: DalleBart, codebook_size: int, params: Params, want: dict[str, jax.Array]
 ) -> Answers:
     """All answers in one program."""
-    variables = {"params": params}
     ids = jnp.concatenate([want["input_ids"], want["input_ids_uncond"]])
     mask = jnp.concatenate([want["attention_mask"], want["attention_mask_uncond"]])
-    encoder = model.apply(variables, ids, mask, method=DalleBart.encode)
-    cross = model.apply(variables, encoder, method=DalleBart.cross_cache)
+    encoder = apply(model, params, ids, mask, method=DalleBart.encode)
+    cross = apply(model, params, encoder, method=DalleBart.cross_cache)
 
     def both(rows: int) -> tuple[jax.Array, jax.Array, jax.Array]:
         upstreams = want["encoder_hidden"][:rows].astype(model.dtype)
@@ -198,7 +197,7 @@ def decode_step_by_step(
 ) -> jax.Array:
     """As `decode`, one token at a time through the cache."""
     rows, length = decoder_ids.shape
-    cross = model.apply({"params": params}, encoder, method=DalleBart.cross_cache)
+    cross = apply(model, params, encoder, method=DalleBart.cross_cache)
 
     def step(past: object, place: jax.Array) -> tuple[object, jax.Array]:
         logits, past = model.apply(
@@ -227,7 +226,7 @@ def _round_weights(params: Params, seed: int) -> Params:
 def _compare(
     want: dict[str, jax.Array], name: str, near_tie: float, ours: jax.Array
 ) -> tuple[int, int, float]:
-    """How many greedy steps upstream decides clearly, how many of them are ours too; share of all."""
+    """How many greedy steps upstream decides clearly, how many are ours too; share of all."""
     # Upstream's answer without the ids outside the codebook, where those could win.
     field = f"{name}_sliced" if f"{name}_sliced" in want else name
     margins = want.get(f"{field}_margin", want[f"{name}_margin"])

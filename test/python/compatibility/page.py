@@ -22,8 +22,8 @@ from compatibility.parts import (
     CERTAIN_PROMPTS,
     WARPS,
     count_equal_texts,
-    draw_pictures,
-    encode_pictures,
+    draw_images,
+    encode_images,
     warp,
 )
 
@@ -31,33 +31,37 @@ BFLOAT16_NAMES = ("mega-fp16", "mega-scan", "mini-scan")
 
 PAGE = """# Compatibility
 
-Every checkpoint of `test/fixtures/upstream`, answered by this program and by upstream's own code (dalle-mini
-0.1.5, vqgan-jax). Printed by `PYTHONPATH=.:test/python .venv/bin/python -m compatibility.page` on a CPU;
-`test_compatibility.py` holds the numbers to their bounds, and this page to the program that prints it.
+Every checkpoint of `test/fixtures/upstream`, answered by this program and by upstream's own code
+(dalle-mini 0.1.5, vqgan-jax). Printed on a CPU by
+`PYTHONPATH=.:test/python .venv/bin/python -m compatibility.page`; `test_compatibility.py` there
+holds the numbers to their bounds, and this page to the program that prints it.
 
 ## Float32
 
-The largest absolute difference of encoder output, of logits of a whole sequence, and of logits one token at a
-time through the cache; the same logits when the decoder is given upstream's encoder output; then greedy steps
-that are equal, of those that upstream decides clearly (the best logit leads by 0.001, with guidance by 0.005),
-for guidance 1 and 10. All prompts of the golden files. Logits have a standard deviation of about 2.3.
+The largest absolute difference of encoder output, of logits of a whole sequence, and of logits one
+token at a time through the cache; the same logits when the decoder is given upstream's encoder
+output; then greedy steps that are equal, of those that upstream decides clearly (the best logit
+leads by 0.001, with guidance by 0.005), for guidance 1 and 10. All prompts of the golden files.
+Logits have a standard deviation of about 2.3.
 
 {float32}
 ## Where rounding decides
 
-Two of the checkpoints miss the bound of 0.0001 on logits that all others keep, and upstream would miss it too:
-their arithmetic in float64 is as far from upstream's float32 as from ours. Their random weights amplify any
-rounding. Moving each weight by at most half of float32's last place (2^-24 of itself) moves the float64 logits
-by more than the bound. Given the same encoder output, the decoders agree within it (table above), and so do
-all greedy tokens. Cosine attention multiplies scores by 20 before its softmax; swinv2's layers divide by the
-deviation of 12 numbers after each of its 21 blocks a side.
+Two of the checkpoints miss the bound of 0.0001 on logits that all others keep, and upstream would
+miss it too: their arithmetic in float64 is as far from upstream's float32 as from ours. Their
+random weights amplify any rounding. Moving each weight by at most half of float32's last place
+(2^-24 of itself) moves the float64 logits by more than the bound. Given the same encoder output,
+the decoders agree within it (table above), and so do all greedy tokens. Cosine attention multiplies
+scores by 20 before its softmax; swinv2's layers divide by the deviation of 12 numbers after each of
+its 21 blocks a side.
 
 {rounding}
 ## Bfloat16
 
-Weights and activations in bfloat16, logits in float32. Largest difference to upstream's float32; the share of
-teacher-forced positions with the same highest logit; the share of greedy tokens that are the same, where one
-step that falls otherwise changes all that follow it. Bounds in the test: 0.15, 0.75, and 85 % of the positions.
+Weights and activations in bfloat16, logits in float32. Largest difference to upstream's float32;
+the share of teacher-forced positions with the same highest logit; the share of greedy tokens that
+are the same, where one step that falls otherwise changes all that follow it. Bounds in the test:
+0.15, 0.75, and 85 % of the positions.
 
 {bfloat16}
 ## Compared once
@@ -67,28 +71,29 @@ step that falls otherwise changes all that follow it. Bounds in the test: 0.15, 
 {once}
 ## Not served
 
-Upstream cannot run `use_alibi`, `tie_word_embeddings`, `use_final_ln_decoder: false` and `ln_positions` postln and
-deepnet; it cannot generate with `use_swin_position_embeddings`. They are refused by name when a start reads
-`config.json`, before anything is allocated.
-"""
-FLOAT32_HEAD = """| checkpoint | encoder | logits | cached | decoder | decoder, cached | greedy | guidance 10 |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-"""
-ROUNDING_HEAD = """| checkpoint | encoder: upstream's | ours | logits: upstream's | ours | weights moved by 2^-24 |
-| --- | --- | --- | --- | --- | --- |
-"""
-BFLOAT16_HEAD = """| checkpoint | encoder | logits | cached | same highest logit | same greedy tokens |
-| --- | --- | --- | --- | --- | --- |
+Upstream cannot run `use_alibi`, `tie_word_embeddings`, `use_final_ln_decoder: false` and
+`ln_positions` postln and deepnet; it cannot generate with `use_swin_position_embeddings`. They are
+refused by name when a start reads `config.json`, before anything is allocated.
 """
 
 
 def make_page() -> str:
-    """The whole page, measured anew (or taken from what this process has measured)."""
+    """The whole page, from what this process has measured or measures now."""
     return PAGE.format(
-        float32=FLOAT32_HEAD + "".join(_float32_row(measure(name)) for name in NAMES),
-        rounding=ROUNDING_HEAD
+        float32=_head(
+            *("checkpoint", "encoder", "logits", "cached", "decoder", "decoder, cached"),
+            *("greedy", "guidance 10"),
+        )
+        + "".join(_float32_row(measure(name)) for name in NAMES),
+        rounding=_head(
+            *("checkpoint", "encoder: upstream's", "ours", "logits: upstream's", "ours"),
+            "weights moved by 2^-24",
+        )
         + "".join(_rounding_row(measure_rounding(name)) for name in ILL_CONDITIONED),
-        bfloat16=BFLOAT16_HEAD
+        bfloat16=_head(
+            *("checkpoint", "encoder", "logits", "cached", "same highest logit"),
+            "same greedy tokens",
+        )
         + "".join(_bfloat16_row(measure(name, "bfloat16")) for name in BFLOAT16_NAMES),
         once="".join(_row(*cells) for cells in _compare_once()),
     )
@@ -128,10 +133,10 @@ def _compare_once() -> list[tuple[str, str, str]]:
     probabilities = max(
         np.abs(np.exp(ours) - np.exp(upstreams)).max() for ours, upstreams in map(warp, WARPS)
     )
-    pictures = draw_pictures()
-    apart = np.abs(pictures.pixels.astype(int) - pictures.upstreams_pixels)
-    decoded = np.abs(pictures.decoded - pictures.upstreams_decoded).max()
-    codes = encode_pictures()
+    images = draw_images()
+    apart = np.abs(images.pixels.astype(int) - images.upstreams_pixels)
+    decoded = np.abs(images.decoded - images.upstreams_decoded).max()
+    codes = encode_images()
     latent = np.abs(codes.latent - codes.upstreams_latent).max()
     same = int((codes.tokens == codes.upstreams_tokens).sum())
     texts = f"{count_equal_texts()} equal (one more is random there, and one of its results here)"
@@ -144,7 +149,7 @@ def _compare_once() -> list[tuple[str, str, str]]:
         ),
         (
             "VQGAN decoder",
-            f"{pictures.pixels.size} pixel values",
+            f"{images.pixels.size} pixel values",
             f"at most {_number(decoded)} apart; {int((apart > 0).sum())} values differ, "
             f"by at most {apart.max()} of 255",
         ),
@@ -158,6 +163,10 @@ def _compare_once() -> list[tuple[str, str, str]]:
 
 def _number(value: float) -> str:
     return f"{value:.1e}"
+
+
+def _head(*cells: str) -> str:
+    return _row(*cells) + _row(*["---"] * len(cells))
 
 
 def _row(*cells: str) -> str:

@@ -1,4 +1,4 @@
-"""What is compared with upstream's answers once and not for every checkpoint: text, draws, the VQGAN."""
+"""What is compared with upstream once and not for every checkpoint: text, draws, the VQGAN."""
 
 import json
 from functools import cache
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from support.goldens import UPSTREAM, VQGAN_FOLDER, golden, model_folder, read_arrays
+from support.goldens import UPSTREAM, VQGAN_FOLDER, apply, golden, model_folder, read_arrays
 
 from sidecar.checkpoint.folder import open_checkpoint
-from sidecar.checkpoint.weights import load_vqgan, load_vqgan_encoder
+from sidecar.checkpoint.weights import Params, load_vqgan, load_vqgan_encoder
 from sidecar.model.sampling import SlotSampling, guide, rank
 from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
@@ -29,8 +29,8 @@ class Distribution(NamedTuple):
     upstreams: np.ndarray
 
 
-class Pictures(NamedTuple):
-    """The VQGAN's pictures of golden tokens, ours and upstream's: as numbers and as pixels."""
+class Images(NamedTuple):
+    """The VQGAN's images of golden tokens, ours and upstream's: as numbers and as pixels."""
 
     decoded: np.ndarray
     upstreams_decoded: np.ndarray
@@ -39,7 +39,7 @@ class Pictures(NamedTuple):
 
 
 class Codes(NamedTuple):
-    """The VQGAN's latents and tokens of golden pictures, ours and upstream's."""
+    """The VQGAN's latents and tokens of golden images, ours and upstream's."""
 
     latent: np.ndarray
     upstreams_latent: np.ndarray
@@ -59,7 +59,7 @@ def warp(case: dict[str, Any]) -> Distribution:
     conditional = arrays[f"cond_{case['logits']}"]
     slots, vocabulary = conditional.shape
     settings = _settings_of(case, slots)
-    guided = guide(conditional, arrays[f"uncond_{case['logits']}"], settings.condition_scale)
+    guided = guide(conditional, arrays[f"uncond_{case['logits']}"], settings.cond_scale)
     values, ids = rank(guided, settings, vocabulary)
     by_id = np.full((slots, vocabulary), -np.inf)
     np.put_along_axis(by_id, np.asarray(ids), np.asarray(jax.nn.log_softmax(values)), axis=1)
@@ -67,30 +67,30 @@ def warp(case: dict[str, Any]) -> Distribution:
 
 
 @cache
-def draw_pictures(size: str = "") -> Pictures:
+def draw_images(size: str = "") -> Images:
     """Decode the golden tokens; `size` is "" for 8 x 8 tokens and "_16" for 4 x 4."""
     config = open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER).vqgan_config
     params, _ = load_vqgan(VQGAN_FOLDER, config)
     want = golden("vqgan")
     decoded = jax.jit(VQGANDecoder(config).apply)({"params": params}, want[f"codes{size}"])
     upstreams = np.asarray(want[f"decoded{size}"]), np.asarray(want[f"pixels{size}"])
-    return Pictures(np.asarray(decoded), upstreams[0], np.asarray(to_pixels(decoded)), upstreams[1])
+    return Images(np.asarray(decoded), upstreams[0], np.asarray(to_pixels(decoded)), upstreams[1])
 
 
 @cache
-def encode_pictures() -> Codes:
-    """Encode the golden pictures."""
+def encode_images() -> Codes:
+    """Encode the golden images."""
     config = open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER).vqgan_config
     params, _ = load_vqgan_encoder(VQGAN_FOLDER, config)
     want = golden("vqgan")
     encoder = VQGANEncoder(config)
 
     @jax.jit
-    def encode(variables: dict, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
-        latent = encoder.apply(variables, picture, method=VQGANEncoder.latent)
-        return latent, encoder.apply(variables, picture)
+    def encode(params: Params, image: jax.Array) -> tuple[jax.Array, jax.Array]:
+        latent = apply(encoder, params, image, method=VQGANEncoder.latent)
+        return latent, apply(encoder, params, image)
 
-    latent, tokens = encode({"params": params}, from_pixels(want["encode_pixels"]))
+    latent, tokens = encode(params, from_pixels(want["encode_pixels"]))
     upstreams = np.asarray(want["encode_latent"]), np.asarray(want["encode_indices"])
     return Codes(np.asarray(latent), upstreams[0], np.asarray(tokens), upstreams[1])
 
@@ -120,7 +120,7 @@ def _settings_of(case: dict[str, Any], slots: int) -> SlotSampling:
         return jnp.full(slots, value, dtype)
 
     return SlotSampling(
-        each("condition_scale", 1.0, jnp.float32),
+        each("cond_scale", 1.0, jnp.float32),
         each("temperature", 1.0, jnp.float32),
         each("top_k", 50, jnp.int32),
         each("top_p", 1.0, jnp.float32),

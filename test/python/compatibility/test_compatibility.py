@@ -1,4 +1,4 @@
-"""Every checkpoint that upstream can run gives upstream's numbers; docs/compatibility.md has them all."""
+"""Every checkpoint that upstream can run gives upstream's numbers: see docs/compatibility.md."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from compatibility.page import BFLOAT16_NAMES, make_page
 
 @pytest.fixture(scope="module", autouse=True)
 def _measured_side_by_side():
-    """Most of the time is the compiler's, which needs no Python: two checkpoints at a time take half of it."""
+    """Most of the time is the compiler's, which needs no Python: two at a time take half of it."""
     with ThreadPoolExecutor(2) as pool:
         for name in NAMES:
             pool.submit(measure, name)  # One that fails does so again in its test.
@@ -18,7 +18,7 @@ def _measured_side_by_side():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_numbers_and_greedy_tokens_are_upstreams(name):
-    """Encoder, teacher-forced and cached logits; greedy with guidance 1 and 10, until a near tie."""
+    """Encoder, teacher-forced and cached logits; greedy tokens until a near tie."""
     found = measure(name)
     is_ill = name in ILL_CONDITIONED
     assert found.encoder < (5e-4 if is_ill else 5e-5)

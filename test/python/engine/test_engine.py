@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.goldens import VQGAN_FOLDER, golden, model_folder, steps_to_compare
 
-from sidecar.checkpoint.folder import UPSTREAM_SAMPLING, load_weights, open_checkpoint
+from sidecar.checkpoint.folder import load_weights, open_checkpoint
+from sidecar.checkpoint.sampling_defaults import UPSTREAM_SAMPLING
 from sidecar.engine.engine import Engine, SlotRequest
+from sidecar.wire.messages import SamplingSettings
 
 GREEDY = replace(UPSTREAM_SAMPLING, top_k=1)
 CHUNK = 16
@@ -24,16 +26,14 @@ def make_engine(name="mini-scan", *, slots=4, chunk_tokens=CHUNK):
     found = open_checkpoint(model_folder(name), VQGAN_FOLDER)
     dtype = jnp.dtype("float32")
     want = golden(name)
-    unconditional = tuple(
-        np.asarray(want[f"{field}_uncond"][0]) for field in ("input_ids", "attention_mask")
-    )
     return Engine(
-        found,
+        found.config,
+        found.vqgan_config,
         load_weights(found, dtype),
-        unconditional,
+        (np.asarray(want["input_ids_uncond"][0]), np.asarray(want["attention_mask_uncond"][0])),
+        sampling=found.sampling,
         slots=slots,
         chunk_tokens=chunk_tokens,
-        dtype=dtype,
     )
 
 
@@ -52,12 +52,9 @@ def golden_task(want, row, *, task_id=None, seed=0, sampling=GREEDY):
     return SlotRequest(task_id or f"row {row}", ids, mask, seed, sampling)
 
 
-def run(engine):
-    """Step until idle; pixels by task id."""
-    pixels = {}
-    while engine.running:
-        pixels |= {picture.task_id: picture.pixels for picture in engine.step()}
-    return pixels
+def run(engine, requests=()):
+    """Draw until idle; pixels by task id."""
+    return {image.task_id: image.pixels for image in engine.draw_all(requests)}
 
 
 def tokens_in_slot(engine, slot):
@@ -72,10 +69,13 @@ def test_greedy_tokens_with_and_without_guidance_are_upstreams(name):
     engine = make_engine(name)
     kinds = [(1.0, "greedy", 1e-3), (10.0, "greedy_cfg10", 5e-3)]
     answers = [(row, *kind) for row in range(2) for kind in kinds]
-    for slot, (row, scale, _, _) in enumerate(answers):
-        sampling = replace(GREEDY, cond_scale=scale)
-        engine.admit(golden_task(want, row, task_id=str(slot), sampling=sampling))
-    run(engine)
+    run(
+        engine,
+        [
+            golden_task(want, row, task_id=str(slot), sampling=replace(GREEDY, cond_scale=scale))
+            for slot, (row, scale, _, _) in enumerate(answers)
+        ],
+    )
     for slot, (row, _, answer, near_tie) in enumerate(answers):
         # Upstream's answer without the ids outside the codebook, where those could win.
         field = f"{answer}_sliced" if f"{answer}_sliced" in want else answer
@@ -87,32 +87,27 @@ def test_greedy_tokens_with_and_without_guidance_are_upstreams(name):
 
 
 def test_prompt_ids_in_upstreams_pixels_out(engine, want):
-    for row in range(4):
-        engine.admit(golden_task(want, row))
-    pixels = run(engine)
+    pixels = run(engine, [golden_task(want, row) for row in range(4)])
     for row in range(4):
         apart = np.abs(pixels[f"row {row}"].astype(int) - np.asarray(want["e2e_pixels"][row]))
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 0.001
 
 
-def test_a_picture_depends_on_its_seed_and_not_on_its_neighbours(engine, want):
+def test_an_image_depends_on_its_seed_and_not_on_its_neighbours(engine, want):
     def task(seed):
         return golden_task(want, 0, task_id=str(seed), seed=seed, sampling=UPSTREAM_SAMPLING)
 
-    engine.admit(task(7))
-    alone = run(engine)["7"]
+    alone = run(engine, [task(7)])["7"]
     engine.admit(golden_task(want, 1, sampling=replace(UPSTREAM_SAMPLING, top_k=0, top_p=0.9)))
     engine.step()
-    for seed in (8, 7, 9):
-        engine.admit(task(seed))
-    beside = run(engine)
+    beside = run(engine, map(task, (8, 7, 9)))
     np.testing.assert_array_equal(beside["7"], alone)
     assert not np.array_equal(beside["8"], alone)
     assert not np.array_equal(beside["8"], beside["9"])
 
 
-def test_a_cancelled_task_frees_its_slot_and_gives_no_picture(engine, want):
+def test_a_cancelled_task_frees_its_slot_and_gives_no_image(engine, want):
     for row in range(4):
         engine.admit(golden_task(want, row))
     engine.step()
@@ -134,21 +129,36 @@ def test_progress_counts_the_tokens_of_each_running_task(engine, want):
     assert engine.progress() == []
 
 
-def test_a_chunk_that_does_not_divide_the_picture_changes_nothing(want):
+def test_more_requests_than_slots_are_all_drawn_and_every_chunk_is_announced(engine, want):
+    requests = [golden_task(want, i % 4, task_id=str(i)) for i in range(6)]
+    running = []
+    images = list(engine.draw_all(requests, lambda: running.append(len(engine.running))))
+    chunks = 64 // CHUNK
+    assert [image.task_id for image in images] == ["0", "1", "2", "3", "4", "5"]
+    assert running == [4] * chunks + [2] * chunks
+
+
+def test_a_setting_that_is_left_open_is_the_checkpoints_own(engine, want):
+    own = golden_task(want, 0, task_id="own", sampling=UPSTREAM_SAMPLING)
+    left_open = golden_task(want, 0, task_id="open", sampling=SamplingSettings(top_k=50))
+    images = run(engine, [own, left_open])
+    np.testing.assert_array_equal(images["open"], images["own"])
+
+
+def test_a_chunk_that_does_not_divide_the_image_changes_nothing(want):
     uneven = make_engine(slots=1, chunk_tokens=13)
-    uneven.admit(golden_task(want, 0))
-    run(uneven)
+    run(uneven, [golden_task(want, 0)])
     np.testing.assert_array_equal(tokens_in_slot(uneven, 0), np.asarray(want["greedy_cfg10"][0]))
 
 
 @contextmanager
 def counting_compilations():
-    """A list that grows by one with every program that is compiled, or read from the cache, meanwhile."""
+    """A list that grows by one with every program that is compiled or read from the cache."""
     compiled = []
 
-    def note(event, seconds, **_):
+    def note(event, duration_secs, **_):
         if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
+            compiled.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(note)
     yield compiled
@@ -169,23 +179,20 @@ def test_compile_reports_its_programs_and_serving_any_number_compiles_nothing_mo
     assert len(between) == 2
     with counting_compilations() as in_service:
         for count in (1, 2, 3, 4, 5):
-            for row in range(count):
-                engine.admit(golden_task(want, row % 4, task_id=str(row), seed=row))
-            run(engine)
+            run(engine, [golden_task(want, i % 4, task_id=str(i), seed=i) for i in range(count)])
     assert in_service == []
 
 
-def test_until_a_program_is_compiled_a_larger_one_draws_the_same_pictures(engine, want):
-    def two_pictures():
-        for row in range(2):
-            engine.admit(golden_task(want, row, seed=row, sampling=UPSTREAM_SAMPLING))
-        return run(engine)
+def test_until_a_program_is_compiled_a_larger_one_draws_the_same_images(engine, want):
+    def two_images():
+        requests = [golden_task(want, row, seed=row, sampling=SamplingSettings()) for row in (0, 1)]
+        return run(engine, requests)
 
-    usual = two_pictures()
+    usual = two_images()
     engine._compiling[2] = Future()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(engine._decode_chunk, 2, None)
-        larger = two_pictures()
+        larger = two_images()
     engine._compiling[2].set_result(None)
     for row in ("row 0", "row 1"):
         np.testing.assert_array_equal(larger[row], usual[row])
@@ -193,12 +200,10 @@ def test_until_a_program_is_compiled_a_larger_one_draws_the_same_pictures(engine
 
 @given(data=st.data(), row=st.integers(0, 2), scale=st.sampled_from([1.0, 10.0]))
 @settings(max_examples=10, deadline=None, derandomize=True, database=None)
-def test_what_stands_under_the_pads_never_changes_the_picture(engine, want, data, row, scale):
+def test_what_stands_under_the_pads_never_changes_the_image(engine, want, data, row, scale):
     sampling = replace(UPSTREAM_SAMPLING, cond_scale=scale)
     task = golden_task(want, row, task_id="pads", sampling=sampling)
     junk = data.draw(st.lists(st.integers(0, 598), min_size=len(task.ids), max_size=len(task.ids)))
     other = replace(task, task_id="junk", ids=np.where(task.mask, task.ids, np.int32(junk)))
-    engine.admit(task)
-    engine.admit(other)
-    pictures = run(engine)
-    np.testing.assert_array_equal(pictures["junk"], pictures["pads"])
+    images = run(engine, [task, other])
+    np.testing.assert_array_equal(images["junk"], images["pads"])

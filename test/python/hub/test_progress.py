@@ -1,4 +1,4 @@
-"""What is told of a download, and how bytes and seconds are written."""
+"""What is reported of a download, and how bytes and seconds are written."""
 
 import pytest
 
@@ -23,8 +23,8 @@ def clock():
 
 
 def test_every_file_counts_and_the_end_is_always_told(clock):
-    told = []
-    progress = Progress({"a": 100, "b": 50}, lambda *told_now: told.append(told_now), clock)
+    reported = []
+    progress = Progress({"a": 100, "b": 50}, lambda *now: reported.append(now), clock)
     progress.set("a", 40)
     progress.start()
     progress.set("a", 60)
@@ -32,7 +32,7 @@ def test_every_file_counts_and_the_end_is_always_told(clock):
     progress.set("a", 100)
     progress.set("b", 20)
     progress.set("b", 50)
-    assert told == [(40, 150), (40, 150), (100, 150), (150, 150)]
+    assert reported == [(40, 150), (40, 150), (100, 150), (150, 150)]
 
 
 def test_the_speed_is_that_of_the_last_half_minute_and_leaves_out_what_was_here(clock):

@@ -46,6 +46,7 @@ class Hub:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self.process.stdout is not None
         self.requests = None
         self.url = f"http://127.0.0.1:{json.loads(self.process.stdout.readline())['port']}"
 
@@ -85,7 +86,7 @@ class Machine:
         return [path.name for path in cut_into_shards(self.files / MODEL, 250_000)]
 
     def start_hub(self, **faults):
-        """A hub whose faults are keyed model, vqgan, weights (of the model), config or a file's name."""
+        """A hub; faults are keyed model, vqgan, weights (of the model), config or a file's name."""
         names = {
             "model": MODEL,
             "vqgan": VQGAN,
@@ -124,7 +125,7 @@ class Machine:
         return sum(size_of(path) for path in self.model_cache.glob("blobs/*.incomplete"))
 
     def until_incomplete(self, size):
-        """Wait until so many bytes of a file are here that is not whole."""
+        """Wait until that many bytes of an incomplete file are here."""
         while self.incomplete_bytes() < size:
             time.sleep(0.02)
 

@@ -1,11 +1,11 @@
-"""The VQGAN against upstream's answers, and scanned against unrolled; test_compatibility has the rest."""
+"""The VQGAN against upstream's answers, scanned against unrolled; test_compatibility has more."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from compatibility.decoding import FLOAT32, load
-from compatibility.parts import draw_pictures, encode_pictures
+from compatibility.parts import draw_images, encode_images
 
 from sidecar.model.vqgan_decoder import to_pixels
 
@@ -16,16 +16,16 @@ def test_scanned_and_unrolled_files_hold_the_same_model():
 
 
 @pytest.mark.parametrize("size", ["", "_16"])
-def test_vqgan_pictures_are_upstreams(size):
-    pictures = draw_pictures(size)
-    np.testing.assert_allclose(pictures.decoded, pictures.upstreams_decoded, rtol=0, atol=5e-5)
-    apart = np.abs(pictures.pixels.astype(int) - pictures.upstreams_pixels)
+def test_vqgan_images_are_upstreams(size):
+    images = draw_images(size)
+    np.testing.assert_allclose(images.decoded, images.upstreams_decoded, rtol=0, atol=5e-5)
+    apart = np.abs(images.pixels.astype(int) - images.upstreams_pixels)
     assert apart.max() <= 1
     assert (apart > 0).mean() <= 0.001
 
 
 def test_the_vqgan_encoder_gives_upstreams_latents_and_tokens():
-    codes = encode_pictures()
+    codes = encode_images()
     np.testing.assert_allclose(codes.latent, codes.upstreams_latent, rtol=0, atol=5e-5)
     np.testing.assert_array_equal(codes.tokens, codes.upstreams_tokens)
 

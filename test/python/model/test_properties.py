@@ -1,6 +1,7 @@
 """What must hold for every checkpoint: drawn configurations, random weights, in float64.
 
-In float64 rounding is far below what any mistake does, so one narrow bound serves every configuration.
+In float64 rounding is far below what any mistake does, so one narrow bound serves every
+configuration.
 """
 
 import zlib

@@ -1,13 +1,14 @@
 """Ways to damage a checkpoint, shared by the tests of damaged ones.
 
-As a program, `damage.py SOURCE TARGET`, it copies the checkpoint SOURCE to TARGET/<name> once for each
-class of damage, for the tests that start a whole server on it.
+As a program, `damage.py SOURCE TARGET`, it copies the checkpoint SOURCE to TARGET/<name> once for
+each class of damage, for the tests that start a whole server on it.
 """
 
 import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import msgpack
 import numpy as np
@@ -32,7 +33,7 @@ def edit_json(path, **changes):
 def edit_leaf(folder, name, edit, file=WEIGHTS):
     """Replace a leaf by what `edit` makes of it; by nothing if that is None."""
     path = folder / file
-    tree = serialization.msgpack_restore(path.read_bytes())
+    tree = cast("dict[str, Any]", serialization.msgpack_restore(path.read_bytes()))
     *parents, last = name.split("/")
     place = tree
     for parent in parents:

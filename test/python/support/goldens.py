@@ -1,10 +1,14 @@
-"""Where the golden checkpoints and answers of upstream's own code lie, and how to read them."""
+"""Where the golden checkpoints and answers of upstream's own code are, and how to read them."""
 
 from pathlib import Path
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from sidecar.checkpoint.weights import Params
 
 UPSTREAM = Path(__file__).parents[2] / "fixtures" / "upstream"
 VQGAN_FOLDER = UPSTREAM / "vqgan"
@@ -26,6 +30,11 @@ def read_arrays(path: Path) -> dict[str, jax.Array]:
         return {
             name: jnp.asarray(arrays[name]) for name in arrays if arrays[name].dtype.kind != "U"
         }
+
+
+def apply(module: nn.Module, params: Params, *inputs: jax.Array, method: Any = None) -> Any:
+    """What a module, or one of its methods, makes of the inputs."""
+    return module.apply({"params": params}, *inputs, method=method)
 
 
 def steps_to_compare(margins: jax.Array, smallest: float) -> int:

@@ -1,7 +1,8 @@
-"""Looks at the pixels of a picture and says whether it shows what a sentence asked for.
+"""Looks at the pixels of an image and says whether it shows what a sentence asked for.
 
-Knows neither the model nor how it was trained: pixels are named after the nearest colour of a palette, and
-backgrounds, colours, places and outlines are read off from that. Positions and sizes are fractions of the side.
+Knows neither the model nor how it was trained: pixels are named after the nearest colour of a
+palette, and backgrounds, colours, places and outlines are read off from that. Positions and sizes
+are fractions of the side.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +15,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 Palette = Mapping[str, tuple[int, int, int]]
 Mask = Bool[np.ndarray, "height width"]
 
-# Fractions of the picture (or of a thing's square); generous enough for blurred edges, too small for a wrong shape.
+# Fractions of the image (or of a thing's square); generous enough for blurred edges, too small
+# for a wrong shape.
 _FOREIGN_LIMIT = 0.02
 _LEAST_FILL = 0.15
 _OUTLINE_GRID = 32
@@ -33,7 +35,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence and one scene that its picture may show."""
+    """A sentence and one scene that its image may show."""
 
     text: str
     background: str
@@ -42,7 +44,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the picture got right. `shapes` compares outlines, and is false wherever `positions` is."""
+    """What the image got right. `shapes` compares outlines; false wherever `positions` is."""
 
     background: bool
     colours: bool
@@ -71,18 +73,18 @@ def read_sentence(entry: Mapping[str, Any]) -> list[Sentence]:
 
 
 def judge_best(
-    picture: UInt8[np.ndarray, "height width 3"], allowed: list[Sentence], palette: Palette
+    image: UInt8[np.ndarray, "height width 3"], allowed: list[Sentence], palette: Palette
 ) -> Verdict:
-    """Compare a picture with each scene that is allowed ("a red star" may stand anywhere); the best verdict."""
-    verdicts = [judge(picture, sentence, palette) for sentence in allowed]
+    """The best verdict over the scenes that are allowed ("a red star" may stand anywhere)."""
+    verdicts = [judge(image, sentence, palette) for sentence in allowed]
     return max(verdicts, key=lambda verdict: (verdict.follows, verdict.shapes, verdict.colours))
 
 
 def judge(
-    picture: UInt8[np.ndarray, "height width 3"], sentence: Sentence, palette: Palette
+    image: UInt8[np.ndarray, "height width 3"], sentence: Sentence, palette: Palette
 ) -> Verdict:
-    """Compare a picture with its sentence."""
-    names = name_pixels(picture, palette)
+    """Compare an image with its sentence."""
+    names = name_pixels(image, palette)
     numbers = {name: number for number, name in enumerate(palette)}
     clear = _undisturbed(names)
     ground = numbers[sentence.background]
@@ -113,11 +115,11 @@ def judge(
 
 
 def name_pixels(
-    picture: UInt8[np.ndarray, "height width 3"], palette: Palette
+    image: UInt8[np.ndarray, "height width 3"], palette: Palette
 ) -> Int[np.ndarray, "height width"]:
     """Index of the nearest palette colour of each pixel."""
     colours = np.array(list(palette.values()), dtype=np.float32)
-    distance = ((picture.astype(np.float32)[:, :, None, :] - colours) ** 2).sum(axis=-1)
+    distance = ((image.astype(np.float32)[:, :, None, :] - colours) ** 2).sum(axis=-1)
     return distance.argmin(axis=-1)
 
 
@@ -130,7 +132,7 @@ def border_colour(names: Int[np.ndarray, "height width"]) -> int:
 
 
 def nearest_shape(mask: Mask) -> str:
-    """Name of the reference shape that overlaps most with the mask, both fitted to their bounding boxes."""
+    """The reference shape that overlaps most with the mask, both fitted to their bounding boxes."""
     if not mask.any():
         return "nothing"
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -1,8 +1,10 @@
-"""Cuts a checkpoint's weights into shards as transformers' `save_pretrained` does (4.22 and later)."""
+"""Cuts a checkpoint's weights into shards as transformers' `save_pretrained` does (from 4.22)."""
 
 import json
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -15,13 +17,14 @@ def shard_name(number: int, count: int) -> str:
 
 
 def cut_into_shards(folder: Path, limit: int) -> list[Path]:
-    """Replace the weights of a folder by shards of at most `limit` bytes of numbers, and their index.
+    """Replace a folder's weights by shards of at most `limit` bytes of numbers, and their index.
 
-    As upstream's, a shard starts before the leaf that would go over the limit, so that the first is empty
-    where the first leaf alone does; an empty one is written and not named in the index.
+    As upstream's, a shard starts before the leaf that would go over the limit, so that the first is
+    empty where the first leaf alone does; an empty one is written and not named in the index.
     """
     weights = folder / WEIGHTS
-    leaves = flatten_dict(serialization.msgpack_restore(weights.read_bytes()), sep="/")
+    tree = serialization.msgpack_restore(weights.read_bytes())
+    leaves = cast("dict[str, np.ndarray]", flatten_dict(tree, sep="/"))
     shards, size = [{}], 0
     for name, value in leaves.items():
         if size + value.nbytes > limit:

@@ -1,4 +1,4 @@
-"""The pixel check of nano's pictures, on pictures drawn here."""
+"""The pixel check of nano's images, on images drawn here."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ SENTENCE = Sentence(
 )
 
 
-def picture(
+def image(
     background: str = "blue", colour: str = "red", left: int = 11, top: int = 43, side: int = 42
 ) -> Pixels:
     """A square on a plain background, 128 pixels wide."""
@@ -27,25 +27,25 @@ def picture(
 
 
 def test_a_picture_that_shows_what_was_asked_is_right_in_every_part():
-    verdict = judge(picture(), SENTENCE, PALETTE)
+    verdict = judge(image(), SENTENCE, PALETTE)
     assert verdict.follows
     assert verdict.shapes
 
 
 def test_colours_a_little_off_are_still_named_right():
     noise = np.random.default_rng(0).integers(-12, 13, size=(128, 128, 3))
-    drifted = (picture().astype(int) + noise).clip(0, 255).astype(np.uint8)
+    drifted = (image().astype(int) + noise).clip(0, 255).astype(np.uint8)
     assert judge(drifted, SENTENCE, PALETTE).follows
 
 
 @pytest.mark.parametrize(
     ("wrong", "part"),
     [
-        (picture(background="white"), "background"),
-        (picture(colour="white"), "colours"),
-        (picture(left=75), "positions"),
-        (picture(left=43, side=84), "positions"),
-        (picture(colour="blue"), "colours"),
+        (image(background="white"), "background"),
+        (image(colour="white"), "colours"),
+        (image(left=75), "positions"),
+        (image(left=43, side=84), "positions"),
+        (image(colour="blue"), "colours"),
     ],
     ids=["background", "colour", "place", "size", "nothing there"],
 )
@@ -57,7 +57,7 @@ def test_what_is_wrong_is_noticed(wrong: Pixels, part: str):
 
 def test_another_outline_is_not_the_asked_shape():
     asked = replace(SENTENCE, things=(replace(SENTENCE.things[0], shape="circle"),))
-    verdict = judge(picture(), asked, PALETTE)
+    verdict = judge(image(), asked, PALETTE)
     assert verdict.follows
     assert not verdict.shapes
 

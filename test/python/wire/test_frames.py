@@ -1,22 +1,23 @@
-"""The golden messages, decoded and encoded by the Python twin; test/wire/frames.test.ts does the same."""
+"""The golden messages, decoded and encoded here; test/wire/frames.test.ts does the same."""
 
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from sidecar.wire.frames import (
+    MAGIC,
     MAX_HEADER_BYTES,
-    MESSAGE_TYPES,
     PROTOCOL_VERSION,
     ProtocolError,
     VersionMismatchError,
-    decode,
+    decode_down,
+    decode_up,
     encode,
 )
-from sidecar.wire.messages import Bye, Image, Ping
+from sidecar.wire.messages import Bye, DownMessage, Image, Message, Ping, UpMessage
 
 FIXTURE: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "fixtures" / "wire.json").read_text("utf-8")
@@ -30,23 +31,32 @@ def to_frame(text: str) -> bytes:
 
 
 def to_frames(example: dict[str, Any]) -> list[bytes]:
-    frames = [b"DALLE/1", example["type"].encode(), json.dumps(example["header"]).encode()]
+    frames = [MAGIC.encode(), example["type"].encode(), json.dumps(example["header"]).encode()]
     payload = example["payload"]
     return frames if payload is None else [*frames, base64.b64decode(payload)]
+
+
+def decode(frames: list[bytes]) -> Message | None:
+    """Decode as the receiver of this type would."""
+    down = [cls.TYPE.encode() for cls in get_args(DownMessage)]
+    return decode_down(frames) if frames[1:2] and frames[1] in down else decode_up(frames)
 
 
 def test_the_fixture_is_of_this_version() -> None:
     assert FIXTURE["protocolVersion"] == PROTOCOL_VERSION
 
 
-def test_every_message_has_one_golden_example() -> None:
-    assert sorted(example["type"] for example in MESSAGES) == sorted(MESSAGE_TYPES)
+def test_every_message_has_one_golden_example_with_its_direction() -> None:
+    examples = [(example["direction"], example["type"]) for example in MESSAGES]
+    up = [("up", cls.TYPE) for cls in get_args(UpMessage)]
+    down = [("down", cls.TYPE) for cls in get_args(DownMessage)]
+    assert sorted(examples) == sorted(up + down)
 
 
 @pytest.mark.parametrize("example", MESSAGES, ids=lambda example: example["type"])
 def test_a_golden_message_decodes_and_encodes_back(example: dict[str, Any]) -> None:
     frames = to_frames(example)
-    message = decode(frames, example["direction"])
+    message = decode(frames)
     assert message is not None
 
     encoded = encode(message)
@@ -59,10 +69,10 @@ def test_a_golden_message_decodes_and_encodes_back(example: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("example", MESSAGES, ids=lambda example: example["type"])
 def test_a_message_is_refused_by_the_side_that_sends_it(example: dict[str, Any]) -> None:
-    receiver = "down" if example["direction"] == "up" else "up"
+    receive = decode_down if example["direction"] == "up" else decode_up
 
     with pytest.raises(ProtocolError) as caught:
-        decode(to_frames(example), receiver)
+        receive(to_frames(example))
 
     assert (caught.value.message_type, caught.value.field) == (example["type"], "type")
 
@@ -84,30 +94,32 @@ def test_a_malformed_message_is_refused(example: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("example", FIXTURE["ignored"], ids=lambda example: example["title"])
 def test_a_message_of_a_later_release_is_ignored(example: dict[str, Any]) -> None:
-    assert decode([to_frame(text) for text in example["frames"]]) is None
+    frames = [to_frame(text) for text in example["frames"]]
+    assert decode_up(frames) is None
+    assert decode_down(frames) is None
 
 
 def test_an_unknown_header_field_is_ignored() -> None:
-    frames = [b"DALLE/1", b"PING", b'{"sequence":1,"mood":"fine"}']
+    frames = [MAGIC.encode(), b"PING", b'{"sequence":1,"mood":"fine"}']
 
-    assert decode(frames) == Ping(1)
+    assert decode_down(frames) == Ping(1)
 
 
 def test_another_version_is_told_from_noise_with_both_versions() -> None:
     with pytest.raises(VersionMismatchError) as caught:
-        decode([b"DALLE/7", b"WELCOME"])
+        decode_down([b"DALLE/7", b"WELCOME"])
 
-    assert (caught.value.ours, caught.value.theirs) == ("DALLE/1", "DALLE/7")
+    assert (caught.value.ours, caught.value.theirs) == (MAGIC, "DALLE/7")
 
 
 def test_a_header_over_the_limit_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(ProtocolError, match="header: expected at most 1048576 bytes"):
-        decode([b"DALLE/1", b"BYE", b"[" * (MAX_HEADER_BYTES + 1)])
+        decode_up([MAGIC.encode(), b"BYE", b"[" * (MAX_HEADER_BYTES + 1)])
 
 
 def test_a_header_of_endless_depth_is_refused() -> None:
     with pytest.raises(ProtocolError, match="header: expected a JSON object"):
-        decode([b"DALLE/1", b"BYE", b"[" * MAX_HEADER_BYTES])
+        decode_up([MAGIC.encode(), b"BYE", b"[" * MAX_HEADER_BYTES])
 
 
 def test_encode_refuses_what_the_receiver_would_refuse() -> None:

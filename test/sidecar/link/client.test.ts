@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { AppError } from "../../../src/errors.js";
 import { SidecarClient } from "../../../src/sidecar/link/client.js";
 import type { Failure } from "../../../src/sidecar/failure.js";
-import { decodeDown, encode } from "../../../src/wire/frames.js";
+import { decodeDown, encode, MAGIC } from "../../../src/wire/frames.js";
 import type { DownMessage, Ready, SidecarConfig, UpMessage } from "../../../src/wire/messages.js";
 import { CONFIG, createTask, never } from "../support.js";
 
@@ -20,7 +20,6 @@ const ready: Ready = {
   imageWidth: 2,
   imageHeight: 1,
   imageTokens: 16,
-  textTokens: 64,
   device: "cpu:0",
   memoryBytes: null,
   precision: "float32",
@@ -134,10 +133,10 @@ describe("the handshake", () => {
     const { client, failures } = createClient();
     const [, ...rest] = encode(hello);
 
-    client.receive([Buffer.from("DALLE/2"), ...rest]);
+    client.receive([Buffer.from("DALLE/7"), ...rest]);
 
     expect(failures).toMatchObject([{ code: "version_mismatch", isPermanent: true }]);
-    expect(failures[0]?.message).toContain("expected DALLE/1, got DALLE/2");
+    expect(failures[0]?.message).toContain(`expected ${MAGIC}, got DALLE/7`);
   });
 });
 
@@ -158,7 +157,7 @@ describe("a task", () => {
       attempt: 2,
       prompt: "a red circle",
       seed: 9,
-      ...sampling,
+      sampling,
       previewEvery: 0,
       deadlineInMs: 1501,
     });

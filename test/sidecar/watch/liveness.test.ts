@@ -31,7 +31,7 @@ function createLiveness() {
 }
 
 function createBeat(changes: Partial<Beat>): Beat {
-  const counts = { sequence: 1, computeCount: 1, rssBytes: 1, deviceBytes: null };
+  const counts = { sequence: 1, rssBytes: 1 };
   return { type: "BEAT", phase: "idle", stepAgeMs: 0, ...counts, ...changes };
 }
 

@@ -1,0 +1,76 @@
+/** The constants that both languages hold, compared by value. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { KNOWN_MODELS, type KnownModel } from "../../src/checkpoint/published.js";
+import { OVERHEAD_BYTES } from "../../src/commands/models.js";
+import { EXIT_PERMANENT } from "../../src/sidecar/failure.js";
+import { RATE_WINDOW_MS } from "../../src/sidecar/watch/phase-progress.js";
+import * as frames from "../../src/wire/frames.js";
+import { CHANNELS, MAX_IMAGE_SIDE } from "../../src/wire/messages.js";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Prints the constants that Python holds, under the names that they have here. */
+const PROGRAM = `
+import json
+import jax.numpy as jnp
+from bench.synthetic import CONFIGS
+from sidecar import __version__, exit_codes
+from sidecar.checkpoint.memory_check import OVERHEAD_BYTES, count_bytes, count_parameters
+from sidecar.hub.progress import RATE_WINDOW_S
+from sidecar.model.config import ModelConfig
+from sidecar.wire import frames, messages
+
+def sizes(name):
+    config, dtype = ModelConfig.from_json(CONFIGS[name]), jnp.dtype("float32")
+    parameters, total = count_parameters(config), count_bytes(config, dtype, 1)
+    cached = (total - OVERHEAD_BYTES) // dtype.itemsize - parameters
+    return {"parameterCount": parameters, "cachedNumbersPerSlot": cached}
+
+print(json.dumps({
+    "version": __version__,
+    "MAGIC": frames.MAGIC,
+    "MAX_HEADER_BYTES": frames.MAX_HEADER_BYTES,
+    "MAX_PAYLOAD_BYTES": frames.MAX_PAYLOAD_BYTES,
+    "MAX_IMAGE_SIDE": messages.MAX_IMAGE_SIDE,
+    "CHANNELS": messages.CHANNELS,
+    "OVERHEAD_BYTES": OVERHEAD_BYTES,
+    "EXIT_PERMANENT": exit_codes.PERMANENT,
+    "RATE_WINDOW_MS": RATE_WINDOW_S * 1000,
+    "models": {"Mini": sizes("Mini"), "Mega": sizes("Mega"), "Mega_full": sizes("Mega")},
+}))
+`;
+
+function sizesOf({ parameterCount, cachedNumbersPerSlot }: KnownModel) {
+  return { parameterCount, cachedNumbersPerSlot };
+}
+
+test("every constant that both languages hold is the same in both", () => {
+  const output = execFileSync(path.join(ROOT, ".venv/bin/python"), ["-c", PROGRAM], {
+    cwd: ROOT,
+    encoding: "utf8",
+    env: { ...process.env, JAX_PLATFORMS: "cpu" },
+  });
+  const { MAGIC, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES } = frames;
+  const release = readFileSync(path.join(ROOT, "package.json"), "utf8");
+
+  expect(JSON.parse(output)).toEqual({
+    version: /"version": "(.+)"/.exec(release)?.[1],
+    MAGIC,
+    MAX_HEADER_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_IMAGE_SIDE,
+    CHANNELS,
+    OVERHEAD_BYTES,
+    EXIT_PERMANENT,
+    RATE_WINDOW_MS,
+    models: {
+      Mini: sizesOf(KNOWN_MODELS.Mini),
+      Mega: sizesOf(KNOWN_MODELS.Mega),
+      Mega_full: sizesOf(KNOWN_MODELS.Mega_full),
+    },
+  });
+});
