@@ -1,3 +1,4 @@
+/** `/health_check`, `/ready` and `/metrics` agree with each other in every state of the server. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import type { SidecarStatus } from "../../src/sidecar/status.js";

@@ -1,3 +1,4 @@
+/** Requests that are refused: which status, code, param and sentence each kind of mistake gets. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { startTestServer, type TestServer } from "../support/test-server.js";

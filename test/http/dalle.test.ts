@@ -1,3 +1,4 @@
+/** `POST /dalle` over a real socket: answers, seeds, cancelling, saving, refusals of the queue. */
 import sharp from "sharp";
 import { afterEach, describe, expect, test } from "vitest";
 import { z } from "zod";

@@ -1,3 +1,4 @@
+/** `POST /v1/images/generations` as the official client library of OpenAI sends it. */
 import OpenAI, {
   BadRequestError,
   InternalServerError,

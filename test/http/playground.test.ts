@@ -1,3 +1,4 @@
+/** The original playground page: its requests, and the answers it reads. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { startTestServer, type TestServer } from "../support/test-server.js";

@@ -1,3 +1,4 @@
+/** The tables of docs/operations.md hold every setting, metric, state and code, and nothing else. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";

@@ -1,3 +1,4 @@
+/** How each kind of failure of a sidecar is noticed, named and recovered from. */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";

@@ -1,3 +1,4 @@
+/** Stopping and restarting a sidecar on request: drains, ends, and leaves nothing behind. */
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";

@@ -18,7 +18,7 @@ describe("a sidecar that works", () => {
     expect([...image.rgb.slice(0, 6)]).toEqual([1, 2, 3, 1, 2, 3]);
     expect(image.rgb.length).toBe(8 * 4 * 3);
     expect(states).toEqual(["starting", "loading", "ready"]);
-    await expect.poll(() => lines.join(""), PATIENCE).toContain("fake sidecar for /nowhere");
+    await expect.poll(() => lines.join(""), PATIENCE).toContain("fake sidecar with 2 slots");
   });
 
   test("tells its status", async () => {

@@ -1,3 +1,4 @@
+/** A task runner whose tasks the test finishes, fails or loses by hand. */
 import { AppError } from "../../src/errors.js";
 import type {
   RunOptions,

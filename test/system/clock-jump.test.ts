@@ -1,3 +1,4 @@
+/** A machine whose clock is set while the server runs. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Quarantine } from "../../src/jobs/quarantine.js";
 import { Admission } from "../../src/jobs/admission.js";
@@ -7,8 +8,6 @@ import { DEFAULT_SERVICE } from "../support/defaults.js";
 import { FakeRunner } from "../support/fake-runner.js";
 import { createTestQueue } from "../support/test-queue.js";
 import { createSetup, runTask, startReady, waitForStatus } from "../sidecar/support.js";
-
-/** Someone sets the clock of the machine, or it was wrong until the network came. */
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;

@@ -1,3 +1,4 @@
+/** What a sidecar sent just before its end still counts. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as waitMs } from "node:timers/promises";
