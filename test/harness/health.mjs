@@ -7,6 +7,7 @@ const sidecarSchema = z.looseObject({
   state: z.string(),
   pid: z.int().nullable(),
   generation: z.int(),
+  running: z.int(),
   nextTryAt: z.string().nullable(),
   device: z.string().nullable(),
   imageSize: z.string().nullable(),

@@ -45,11 +45,13 @@ async function sendAll(requests: readonly Ask[], send: Send): Promise<void> {
   for (const request of requests) await send(request);
 }
 
-/** Asks when every sidecar is ready. */
+/** Asks when every sidecar is ready and has let go of every task. */
 function whenReady(requests: readonly Ask[]): Play {
   return async (server, send) => {
     await server.untilReady();
-    await until(server, ({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
+    await until(server, ({ sidecars }) =>
+      sidecars.every(({ state, running }) => state === "ready" && running === 0),
+    );
     await sendAll(requests, send);
   };
 }
@@ -148,7 +150,12 @@ export const SCENES: readonly Scene[] = [
     "--backoff_base 0",
     inTurn(poison, whenReady([...STATE, METRICS])),
   ),
-  fake("failing task", "--refuse engine_error", "", whenReady([draw("a", 2), ...STATE])),
+  fake(
+    "failing task",
+    "--refuse engine_error",
+    "",
+    inTurn(whenReady([draw("a", 2)]), whenReady(STATE)),
+  ),
   fake("prompt refused by the model", "--refuse prompt_invalid", "", whenReady([draw("a", 2)])),
   fake("late answer", GATE, "--request_timeout 1", whenReady([draw("a", 1)])),
   {
