@@ -7,7 +7,7 @@ import { setTimeout as waitMs } from "node:timers/promises";
 import { BuiltServer } from "../test/harness/built-server.mjs";
 import { fakeSidecar } from "../test/harness/sidecar-program.mjs";
 import { START_LIMIT_MS } from "../test/harness/until.mjs";
-import { quantile } from "./lib/measure.mjs";
+import { quantile } from "./measure.mjs";
 
 const POLL_MS = 1;
 /** An operator who does not wait for the backoff: SIGHUP after this time. */

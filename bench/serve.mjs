@@ -6,7 +6,7 @@ import { cpus } from "node:os";
 import { BuiltServer } from "../test/harness/built-server.mjs";
 import { readResidentBytes } from "../test/harness/procfs.mjs";
 import { fakeSidecar } from "../test/harness/sidecar-program.mjs";
-import { quantile, timeRequest } from "./lib/measure.mjs";
+import { quantile, timeRequest } from "./measure.mjs";
 
 const STARTS = 5;
 const IMAGE_COUNTS = [1, 4, 9];

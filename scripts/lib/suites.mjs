@@ -26,12 +26,7 @@ import { run } from "./run.mjs";
  * is the one place that says what is slow, as patterns for vitest and as paths for pytest.
  */
 export const SLOW_TESTS = {
-  vitest: [
-    "test/system/**",
-    "test/soak/**",
-    "test/sidecar/fault-matrix.test.ts",
-    "test/sidecar/process/parent-death.test.ts",
-  ],
+  vitest: ["test/system/**", "test/soak/**", "test/sidecar/fault-matrix.test.ts"],
   pytest: [
     "test/python/checkpoint/test_damaged.py",
     "test/python/checkpoint/test_shards.py",
