@@ -2,7 +2,6 @@
  * npm run bench:detect: how long it takes until /ready knows of a sidecar that died, froze or hung, with
  * the default limits. Prints a Markdown table of medians and maxima.
  */
-import { Agent, request } from "node:http";
 import { setTimeout as waitMs } from "node:timers/promises";
 import { BuiltServer } from "../test/harness/built-server.mjs";
 import { fakeSidecar } from "../test/harness/sidecar-program.mjs";
@@ -30,7 +29,6 @@ const CASES = [
   },
 ];
 
-const agent = new Agent({ keepAlive: true });
 const server = await BuiltServer.start({
   program: fakeSidecar("--chunks 4 --step-ms 8"),
   // As often as it is broken here, its restarts would be stopped.
@@ -48,7 +46,6 @@ try {
     print(`| ${name} | ${median} ms | ${longest} ms | ${limit} | ${repeats} |`);
   }
 } finally {
-  agent.destroy();
   await server.dispose();
 }
 
@@ -63,8 +60,8 @@ async function measure(at, fault) {
   if (fault === "SIGKILL" || fault === "SIGSTOP") process.kill(pid, fault);
   else at.orders.give(pid, fault);
   // A hang shows itself at the next task only.
-  if (fault === "hang") void ask(at, "/dalle").catch(() => 0);
-  while ((await ask(at, "/ready")) === 200) await waitMs(POLL_MS);
+  if (fault === "hang") void at.post({ text: "a red circle" }).catch(() => undefined);
+  while (await isReady(at)) await waitMs(POLL_MS);
   return performance.now() - startedMs;
 }
 
@@ -88,23 +85,11 @@ async function untilServing(at) {
   return sidecars[0]?.pid ?? Number.NaN;
 }
 
-/**
- * @param {BuiltServer} at
- * @param {string} path
- * @returns {Promise<number>} the status of the answer
- */
-function ask({ url }, path) {
-  return new Promise((resolve, reject) => {
-    const method = path === "/dalle" ? "POST" : "GET";
-    const call = request(`${url}${path}`, { agent, method }, (response) => {
-      response.resume();
-      response.on("end", () => {
-        resolve(response.statusCode ?? 0);
-      });
-    });
-    call.on("error", reject);
-    call.end(method === "POST" ? JSON.stringify({ text: "a red circle" }) : undefined);
-  });
+/** @param {BuiltServer} at */
+async function isReady({ url }) {
+  const response = await fetch(`${url}/ready`);
+  await response.text();
+  return response.ok;
 }
 
 function print(line = "") {

@@ -62,7 +62,7 @@ describe("a pool of sidecars", () => {
     await expect(runTask(pool)).resolves.toMatchObject({ width: 8 });
   });
 
-  test("starts all of them anew without an unserved moment, and finishes what runs", async () => {
+  test("restarts all of them without an unserved moment, and finishes what runs", async () => {
     const { pool } = await startPool({ args: ["--chunks", "3"] });
     const states = new Set<string>();
     pool.onStatus(() => states.add(pool.status().state));

@@ -91,7 +91,7 @@ describe("a sidecar that ends in the middle of a task", () => {
     expect(lastFailure?.at).toBeLessThanOrEqual(first.since);
   });
 
-  test("because someone else told it to drain finishes its task and is started again", async () => {
+  test("because of a SIGTERM from elsewhere finishes its task and is started again", async () => {
     const gate = path.join(makeFolder(), "gate");
     const { supervisor } = await startReady("normal", { args: ["--gate", gate] });
     const image = await startTask(supervisor);
@@ -113,7 +113,7 @@ describe("the delay before a restart", () => {
 
   test.each([
     ["grows while the sidecar is not proven", 3_600_000, [1, 2, 4]],
-    ["starts anew after a sidecar that held and made an image", 0, [1, 1, 1]],
+    ["starts again at its base after a sidecar that held and made an image", 0, [1, 1, 1]],
   ])("%s", async (_title, stableMs, delays) => {
     const { supervisor, lines } = await startReady("normal", {
       limits: { ...backoff, stableMs },
@@ -212,7 +212,7 @@ describe("a sidecar that does not start", () => {
     await expect.poll(() => readdirSync(parent), PATIENCE).toEqual([]);
   });
 
-  test("is told apart from one that waits: nextTryAt is in the future while it backs off", async () => {
+  test("shows while it backs off when the next try is", async () => {
     const { supervisor } = createSetup("exit-0 at before-hello", {
       limits: { backoffBaseMs: 60_000, backoffCapMs: 60_000 },
       random: () => 0.5,

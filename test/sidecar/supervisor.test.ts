@@ -21,7 +21,7 @@ describe("a sidecar that works", () => {
     await expect.poll(() => lines.join(""), PATIENCE).toContain("fake sidecar with 2 slots");
   });
 
-  test("tells its status", async () => {
+  test("has a status with all that is known of it", async () => {
     const { supervisor } = await startReady("normal");
 
     await expect.poll(() => supervisor.status().rssBytes, PATIENCE).toBeGreaterThan(0);
@@ -78,16 +78,16 @@ describe("a sidecar that works", () => {
     expect(supervisor.status().generation).toBe(1);
   });
 
-  test("is not mixed up with a stranger on the same socket", async () => {
+  test("is not mixed up with another program on the same socket", async () => {
     const { supervisor, folder } = await startReady("normal");
     const [runFolder] = readdirSync(folder);
-    const stranger = new Dealer({ routingId: "s0-g1-guess", linger: 0 });
+    const intruder = new Dealer({ routingId: "s0-g1-guess", linger: 0 });
     onTestFinished(() => {
-      stranger.close();
+      intruder.close();
     });
-    stranger.connect(`ipc://${folder}/${runFolder ?? ""}/s.sock`);
+    intruder.connect(`ipc://${folder}/${runFolder ?? ""}/s.sock`);
 
-    await stranger.send([MAGIC, "BYE", '{"reason":"mischief"}']);
+    await intruder.send([MAGIC, "BYE", '{"reason":"mischief"}']);
 
     await expect.poll(() => supervisor.status().droppedFrames, PATIENCE).toBe(1);
     expect(supervisor.freeSeats()).toBe(4);
@@ -154,7 +154,7 @@ describe("a task", () => {
     expect(supervisor.status().state).toBe("ready");
   });
 
-  test("is not disturbed by answers to a task that nobody has", async () => {
+  test("is not disturbed by answers to an unknown task", async () => {
     const { supervisor } = await startReady("unknown-task at generating");
 
     await runTask(supervisor);

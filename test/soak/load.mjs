@@ -36,12 +36,11 @@ const PROBE = { atMs: 0, kind: "dalle", imageCount: 1, format: "jpeg", leaveAfte
  *
  * @param {BuiltServer} server
  * @param {Schedule} schedule
- * @param {string} name of this schedule, for the prompts of the probes
  * @param {boolean} isColoured see `call`
  * @returns {Promise<Load>}
  */
-export async function runLoad(server, schedule, name, isColoured) {
-  const run = new Run(server, schedule, name, isColoured);
+export async function runLoad(server, schedule, isColoured) {
+  const run = new Run(server, schedule, isColoured);
   const [outcomes, faults, probes] = await Promise.all([
     run.sendAll(),
     run.inflictAll(),
@@ -55,7 +54,7 @@ export async function runLoad(server, schedule, name, isColoured) {
     readyProbes: probed.length,
     problems: [
       ...findBrokenPromises(probes, faults),
-      ...findOutages(probes, schedule.durationMs).map((outage) => `${name}: ${outage}`),
+      ...findOutages(probes, schedule.durationMs).map((outage) => `${schedule.name}: ${outage}`),
     ],
   };
 }
@@ -65,19 +64,16 @@ class Run {
   #startMs = performance.now();
   #server;
   #schedule;
-  #name;
   #isColoured;
 
   /**
    * @param {BuiltServer} server
    * @param {Schedule} schedule
-   * @param {string} name
    * @param {boolean} isColoured
    */
-  constructor(server, schedule, name, isColoured) {
+  constructor(server, schedule, isColoured) {
     this.#server = server;
     this.#schedule = schedule;
-    this.#name = name;
     this.#isColoured = isColoured;
   }
 
@@ -108,7 +104,7 @@ class Run {
       const atMs = this.#nowMs();
       const { status } = await ask(`${this.#server.url}/ready`);
       const seed = probes.length + 1;
-      const request = { ...PROBE, prompt: `${this.#name} probe ${seed}`, seed };
+      const request = { ...PROBE, prompt: `${this.#schedule.name} probe ${seed}`, seed };
       const outcome = status === 200 ? await this.#send(request) : null;
       probes.push({ atMs, endMs: this.#nowMs(), outcome });
       await waitMs(PROBE_GAP_MS);

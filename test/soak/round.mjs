@@ -11,7 +11,7 @@ import { createSchedule, PACES } from "./schedule.mjs";
 import { startServer } from "./server.mjs";
 
 const LAST_REQUESTS = 8;
-/** What the kernel may take to end processes that were told to. */
+/** How long the kernel may take to end processes. */
 const END_LIMIT_MS = 5_000;
 
 /**
@@ -94,16 +94,14 @@ function areReady({ sidecars }) {
  */
 async function loadTwice(server, options) {
   const { name, seed, warmUpMs, durationMs, sidecar, faults } = options;
-  const isSteady = options.memoryTolerance !== null;
   const pace = PACES[sidecar];
-  const plan = (/** @type {string} */ part, /** @type {number} */ ms, /** @type {number} */ own) =>
-    createSchedule({ seed: own, durationMs: ms, pace, faults, name: `${name} ${part}` });
+  const main = { name: `${name} main`, seed, durationMs, pace, faults };
+  const warmUp = { ...main, name: `${name} warm-up`, seed: seed + 1, durationMs: warmUpMs };
   const isColoured = sidecar === "fake";
-  const warmUp = plan("warm-up", warmUpMs, seed + 1);
-  const early = await runLoad(server, warmUp, `${name} warm-up`, isColoured);
+  const isSteady = options.memoryTolerance !== null;
+  const early = await runLoad(server, createSchedule(warmUp), isColoured);
   const warm = await takeCensus(server, isSteady);
-  const main = plan("main", durationMs, seed);
-  const late = await runLoad(server, main, `${name} main`, isColoured);
+  const late = await runLoad(server, createSchedule(main), isColoured);
   const end = await takeCensus(server, isSteady);
   return { warm, end, load: joinLoads(early, late) };
 }
@@ -139,7 +137,7 @@ function compare(warm, end, memoryTolerance) {
     problems.push(`${end.descriptors} open descriptors, after ${warm.descriptors} when warm`);
   }
   for (const { strays } of [warm, end]) {
-    if (strays.length > 0) problems.push(`processes that belong to nobody: ${strays.join(", ")}`);
+    if (strays.length > 0) problems.push(`processes of no sidecar: ${strays.join(", ")}`);
   }
   return problems;
 }

@@ -34,13 +34,14 @@ export const FAULTS = /** @type {const} */ ([...ORDERED_FAULTS, ...SIGNALS]);
  * @typedef {object} PlannedRequest
  * @property {number} atMs
  * @property {string} prompt
- * @property {"dalle" | "v1" | "wrong"} kind "wrong": nobody could answer it but with a 400
+ * @property {"dalle" | "v1" | "wrong"} kind "wrong": the only right answer is 400
  * @property {number} imageCount
  * @property {number | null} seed
  * @property {"jpeg" | "png" | "webp"} format
  * @property {number | null} leaveAfterMs the caller goes away when the answer takes longer
  *
  * @typedef {object} Schedule
+ * @property {string} name starts each prompt, so that no two schedules share one
  * @property {number} durationMs
  * @property {readonly PlannedRequest[]} requests
  * @property {readonly Fault[]} faults
@@ -70,14 +71,14 @@ const MENDED_MS = 4_000;
  * @param {number} options.durationMs
  * @param {Pace} options.pace
  * @param {readonly FaultName[]} options.faults none: nothing goes wrong
- * @param {string} options.name starts each prompt, so that no two schedules share one
+ * @param {string} options.name
  * @returns {Schedule}
  */
 export function createSchedule({ seed, durationMs, pace, faults, name }) {
   const requests = planRequests(createRandom(seed), durationMs, pace, name);
   const random = createRandom(seed ^ 0x5f5f5f5f);
   const planned = planFaults(random, durationMs, pace, faults);
-  return { durationMs, requests, faults: planned };
+  return { name, durationMs, requests, faults: planned };
 }
 
 /**

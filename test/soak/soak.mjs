@@ -15,8 +15,8 @@ const HELP = `npm run soak -- [options] [-- flags of the server]
   --seed N         repeats the schedule of an earlier soak
   --faults LIST    all, none, or some of: ${FAULTS.join(", ")}
   --sidecar NAME   fake (unless given) or nano: the real sidecar with the embedded checkpoint
-  --busy N         so many processes beside it that only use the processor; 0 unless given
-  --compiling N    so many processes beside it that compile with JAX all the time; 0 unless given
+  --busy N         processes beside it that only use the processor; 0 unless given
+  --compiling N    processes beside it that compile with JAX all the time; 0 unless given
 `;
 /** A function that is new each time, so that nothing is found in a cache. */
 const COMPILING = `

@@ -1,5 +1,5 @@
 /**
- * The built server, asked everything over HTTP, answers as recorded in test/fixtures/answers.json. Recorded anew by
+ * The built server, asked everything over HTTP, answers as recorded in test/fixtures/answers.json. Recorded again by
  * `RECORD_ANSWERS=1 npx vitest run test/system/answers.test.ts`, one scene by adding `-t NAME`.
  */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";

@@ -25,7 +25,7 @@ describe.each([
 ])("the clock of the machine goes $way by a day", ({ byMs }) => {
   const jump = () => vi.setSystemTime(Date.now() + byMs);
 
-  test("and a restart comes when it was due, which is also what callers are told", async () => {
+  test("and a restart comes when it was due, which is also what Retry-After says", async () => {
     const { supervisor } = createSetup("exit-0 at before-hello", {
       limits: { backoffBaseMs: 4_000 },
       random: () => 0.5,

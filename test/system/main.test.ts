@@ -22,23 +22,6 @@ describe("starting", () => {
       ]),
     );
   });
-
-  test("answers health while the model loads, and refuses pictures with the reason", async () => {
-    const running = await startFake("--fault hang --at loading");
-    const health = await running.health();
-    const refused = await running.post({ text: "a" });
-    expect(["starting", "loading"]).toContain(health.state);
-    expect(refused.status).toBe(503);
-    expect(await refused.json()).toMatchObject({ error: { code: "not_ready" } });
-  });
-
-  test("stays up and says why when the model can never be loaded", async () => {
-    const running = await startFake("--fault checkpoint-missing --at loading");
-    await running.untilHealth(({ state }) => state === "failed");
-    const ready = await fetch(`${running.url}/ready`);
-    expect(ready.status).toBe(503);
-    expect(await ready.json()).toMatchObject({ error: { code: "not_ready" } });
-  });
 });
 
 describe("a sidecar that is killed during a request", () => {
@@ -71,7 +54,7 @@ describe("--sidecar_transport tcp", () => {
 });
 
 describe("SIGHUP", () => {
-  test("starts every sidecar anew while requests are served, and ends nothing", async () => {
+  test("restarts every sidecar while requests are served, and ends nothing", async () => {
     const running = await startFake("", "--sidecars", "2");
     await running.untilHealth(({ sidecars }) => sidecars.every(({ state }) => state === "ready"));
 
@@ -90,20 +73,6 @@ describe("SIGHUP", () => {
     expect([...statuses]).toEqual([200]);
     expect(await running.stop()).toBe(0);
     expect(await running.listTemporary()).toEqual([]);
-  });
-
-  test("tries at once what would have waited", async () => {
-    const running = await startFake("--fault exit-0 --at before-hello", "--breaker_failures", "1");
-    const { reason } = await running.untilHealth(({ sidecar }) => sidecar.generation === 1);
-    expect(reason).not.toBeNull();
-    await running.untilHealth(({ sidecar }) => sidecar.breaker.state === "open");
-    const refused = await running.post({ text: "a" });
-    expect(refused.status).toBe(503);
-    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(30);
-
-    running.kill("SIGHUP");
-
-    await running.untilHealth(({ sidecar }) => sidecar.generation === 2);
   });
 });
 

@@ -65,7 +65,7 @@ function untilReady(): Promise<Health> {
   return server.untilHealth(({ state }) => state === "ready", START_LIMIT_MS);
 }
 
-/** Does the fault to the sidecar that is held at this moment, while so many requests are open. */
+/** Does the fault to the sidecar that is held at this moment, once `openJobs` requests are open. */
 async function strike({ isReached }: Moment, { fault, code, reason }: Fault, openJobs: number) {
   const isHit = (health: Health) => isReached(health) && health.queue.openJobs === openJobs;
   const held = await server.untilHealth(isHit);

@@ -43,7 +43,7 @@ function keysOf({ keys }: Transport): SidecarKeys {
   return keys;
 }
 
-/** Keys as good as those of the transport, but made by somebody else. */
+/** Keys as good as those of the transport, but of another one. */
 async function makeForeignKeys(): Promise<SidecarKeys> {
   const foreign = await Gatekeeper.open();
   foreign.close();
@@ -127,7 +127,7 @@ describe("a supervisor over tcp", () => {
     await expectNothingLeft(setup, pid);
   });
 
-  test("tells the keys to its sidecar, and to nobody who can list processes", async () => {
+  test("gives the keys to its sidecar, and keeps them out of the list of processes", async () => {
     const { supervisor } = await startReady("normal", { transport: TCP });
     const { pid } = supervisor.status();
 
@@ -157,7 +157,7 @@ describe("a supervisor over tcp", () => {
     };
     await speak({ endpoint }, keys, "from a former generation");
 
-    await waitUntil(() => supervisor.status().droppedFrames === 1);
+    await expect.poll(() => supervisor.status().droppedFrames, PATIENCE).toBe(1);
     expect(supervisor.status()).toMatchObject({ state: "ready", generation: 1 });
     await runTask(supervisor);
   });
@@ -170,7 +170,7 @@ describe("a supervisor over tcp", () => {
 
     await speak({ endpoint }, null, "hello?");
 
-    await waitUntil(() => supervisor.status().refusedConnections > 0);
+    await expect.poll(() => supervisor.status().refusedConnections, PATIENCE).toBeGreaterThan(0);
     expect(supervisor.status()).toMatchObject({ state: "ready", droppedFrames: 0 });
   });
 
@@ -192,8 +192,4 @@ function readEnvironment(pid: number | null): ReadonlyMap<string, string> {
       return [name, value.join("=")] as const;
     }),
   );
-}
-
-async function waitUntil(isSo: () => boolean): Promise<void> {
-  await expect.poll(isSo, PATIENCE).toBe(true);
 }

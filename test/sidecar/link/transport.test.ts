@@ -98,7 +98,7 @@ describe("the transport", () => {
   test("says that a peer is busy instead of waiting for it", async () => {
     const { transport, arrived } = await bind();
     await connect(transport, arrived, "a");
-    // More than both high-water marks and the socket buffers hold; nobody reads them.
+    // More than both high-water marks and the socket buffers hold; they are not read.
     const sends = Array.from({ length: 4000 }, () => transport.send("a", [Buffer.alloc(4096)]));
 
     const results = await Promise.allSettled(sends);

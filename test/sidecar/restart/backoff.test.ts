@@ -30,7 +30,7 @@ describe("the backoff", () => {
     expect(takeDelays(backoff, 2)).toEqual([500, 1000]);
   });
 
-  test("draws with full jitter unless told otherwise", () => {
+  test("draws with full jitter by default", () => {
     const delays = Array.from({ length: 200 }, () =>
       new Backoff({ baseMs: 500, capMs: 30_000 }).nextMs(),
     );

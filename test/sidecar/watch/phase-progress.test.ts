@@ -30,7 +30,7 @@ test("the speed is that of the last half minute", () => {
 test.each([
   ["another phase", 5, "load"],
   ["a step back", 50, "download"],
-] as const)("%s starts anew", (_name, done, name) => {
+] as const)("%s starts a new measurement", (_name, done, name) => {
   const { noteAt } = createPace();
   noteAt(0, 0);
   noteAt(1_000, 100);

@@ -21,7 +21,7 @@ export interface Scene {
   readonly hasPixels?: false;
   /** Where in `folder` the server saves its images, if it does. */
   readonly output?: string;
-  /** True where the scene itself tells the server to stop. */
+  /** True where the scene itself stops the server. */
   readonly isStopped?: true;
 }
 
@@ -32,7 +32,7 @@ type IsWanted = (health: Health) => boolean;
 const until = (server: BuiltServer, isWanted: IsWanted) =>
   server.untilHealth(isWanted, START_LIMIT_MS);
 
-/** Tells the server to stop unless that has been done, waits for its end, and returns its log. */
+/** Stops the server unless that has been done, waits for its end, and returns its log. */
 export async function end(
   server: BuiltServer,
   { isStopped }: Scene,
