@@ -281,12 +281,12 @@ def test_a_checkpoint_that_is_not_there_is_said_and_ends_with_its_exit_code(host
 
 
 def test_a_failure_that_another_start_may_cure_ends_with_another_exit_code(host: Host) -> None:
-    host.start_ready("--mode", "fatal-on-task")
+    host.start_ready("--fault", "device-error", "--at", "generating")
     host.send(make_task())
 
     failed = host.expect(Failed)
 
-    assert (failed.code, failed.fatal, failed.retryable) == ("out_of_memory", True, True)
+    assert (failed.code, failed.fatal, failed.retryable) == ("device_error", True, True)
     assert host.wait() == 1
 
 
