@@ -11,8 +11,10 @@ import time
 from collections import deque
 
 from sidecar.compute_port import Command, Emit
+from sidecar.engine.engine import Engine
 from sidecar.failure import classify, is_out_of_memory
-from sidecar.start_up import ReadyModel, start_up
+from sidecar.loading import Checkpoint
+from sidecar.start_up import start_up
 from sidecar.tasks import InvalidTaskError, Task, prepare_task
 from sidecar.wire.messages import (
     Bye,
@@ -61,8 +63,8 @@ class ComputeThread(threading.Thread):
     def run(self) -> None:
         """Load, say READY, work until drained; a fault ends the sidecar, the server restarts it."""
         try:
-            model = start_up(self._config, self._emit, self._beat)
-            self._serve(model)
+            checkpoint, engine = start_up(self._config, self._emit, self._beat)
+            self._serve(checkpoint, engine)
             self._emit(Bye("drained"))
         except Exception as error:
             code, retryable = classify(error)
@@ -81,66 +83,66 @@ class ComputeThread(threading.Thread):
     def _beat_busy(self) -> None:
         self._beat("drain" if self._draining else "generate")
 
-    def _serve(self, model: ReadyModel) -> None:
+    def _serve(self, checkpoint: Checkpoint, engine: Engine) -> None:
         while True:
             idle = not self._waiting and not self._running
             if idle and self._draining:
                 return
             if idle:
                 self._beat("idle")
-            self._obey(model, wait=idle)
-            self._drop_late(model)
+            self._obey(checkpoint, engine, wait=idle)
+            self._drop_late(engine)
             if not self._waiting and not self._running:
                 continue
             # Before the work, not before the wait: a chunk that hangs must not look like idleness.
             self._beat_busy()
             try:
-                self._admit(model)
-                self._decode(model)
+                self._admit(engine)
+                self._decode(engine)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                self._make_room(model, error)
+                self._make_room(engine, error)
 
-    def _obey(self, model: ReadyModel, *, wait: bool) -> None:
+    def _obey(self, checkpoint: Checkpoint, engine: Engine, *, wait: bool) -> None:
         """Take every command that has arrived; with nothing to do, wait for the first."""
         try:
-            self._obey_one(model, self._commands.get(block=wait))
+            self._obey_one(checkpoint, engine, self._commands.get(block=wait))
             while True:
-                self._obey_one(model, self._commands.get_nowait())
+                self._obey_one(checkpoint, engine, self._commands.get_nowait())
         except queue.Empty:
             return
 
-    def _obey_one(self, model: ReadyModel, command: Command) -> None:
+    def _obey_one(self, checkpoint: Checkpoint, engine: Engine, command: Command) -> None:
         match command:
             case Generate():
                 # A prompt that is never read to its end must not look like idleness either.
                 self._beat_busy()
                 try:
-                    self._waiting.append(prepare_task(command, model.checkpoint))
+                    self._waiting.append(prepare_task(command, checkpoint))
                 except InvalidTaskError as error:
                     self._fail(command.task_id, command.attempt, error.code, str(error))
             case Cancel(task_id=task_id):
-                self._end(model, task_id, "cancelled", "cancelled by the server")
+                self._end(engine, task_id, "cancelled", "cancelled by the server")
             case Drain():
                 self._draining = True
 
-    def _drop_late(self, model: ReadyModel) -> None:
+    def _drop_late(self, engine: Engine) -> None:
         now = time.monotonic()
         for task in [*self._waiting, *self._running.values()]:
             if task.deadline < now:
-                self._end(model, task.task_id, "deadline_exceeded", "the deadline has passed")
+                self._end(engine, task.task_id, "deadline_exceeded", "the deadline has passed")
 
-    def _admit(self, model: ReadyModel) -> None:
-        while self._waiting and model.engine.free_slots:
+    def _admit(self, engine: Engine) -> None:
+        while self._waiting and engine.free_slots:
             task = self._waiting[0]
-            model.engine.admit(task.request)
+            engine.admit(task.request)
             task.started = time.monotonic()
             self._running[task.task_id] = self._waiting.popleft()
 
-    def _decode(self, model: ReadyModel) -> None:
-        images = model.engine.step()
-        if progress := model.engine.progress():
+    def _decode(self, engine: Engine) -> None:
+        images = engine.step()
+        if progress := engine.progress():
             self._emit(Progress(tuple(progress)))
         for image in images:
             task = self._running.pop(image.task_id)
@@ -153,35 +155,35 @@ class ComputeThread(threading.Thread):
                     height=height,
                     seed=task.request.seed,
                     text_tokens=task.text_tokens,
-                    image_tokens=model.checkpoint.found.config.image_length,
+                    image_tokens=engine.image_length,
                     seconds=time.monotonic() - task.started,
                     payload=image.pixels.tobytes(),
                 )
             )
 
-    def _make_room(self, model: ReadyModel, error: Exception) -> None:
+    def _make_room(self, engine: Engine, error: Exception) -> None:
         """Go on with half the batch; its tasks start again with their seeds. Raises at one slot."""
         self._waiting.extendleft(reversed(self._running.values()))
         self._running.clear()
         while True:
-            if not model.engine.shrink():
+            if not engine.shrink():
                 raise error
-            slots = model.engine.free_slots
+            slots = engine.free_slots
             log.warning("out of device memory: going on with %d slots (%s)", slots, error)
             self._beat("compile")
             try:
-                model.engine.compile(lambda _done, _total: self._beat("compile"))
+                engine.compile(lambda _done, _total: self._beat("compile"))
             except Exception as again:
                 if not is_out_of_memory(again):
                     raise
                 error = again
             else:
-                model.engine.compile_between()
+                engine.compile_between()
                 return
 
-    def _end(self, model: ReadyModel, task_id: str, code: str, message: str) -> None:
+    def _end(self, engine: Engine, task_id: str, code: str, message: str) -> None:
         """Take a task out, wherever it is. One that has ended already is left alone."""
-        model.engine.cancel(task_id)
+        engine.cancel(task_id)
         task = self._running.pop(task_id, None)
         if task is None:
             task = next((task for task in self._waiting if task.task_id == task_id), None)

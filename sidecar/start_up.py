@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -28,15 +28,7 @@ Beat = Callable[[str], None]
 WARM_UP_PROMPT = "warm up"
 
 
-@dataclass(frozen=True)
-class ReadyModel:
-    """What tasks are served with."""
-
-    checkpoint: Checkpoint
-    engine: Engine
-
-
-def start_up(config: SidecarConfig, emit: Emit, beat: Beat) -> ReadyModel:
+def start_up(config: SidecarConfig, emit: Emit, beat: Beat) -> tuple[Checkpoint, Engine]:
     """Get ready, with a PHASE message for each progress; ends with READY.
 
     Args:
@@ -68,7 +60,7 @@ def start_up(config: SidecarConfig, emit: Emit, beat: Beat) -> ReadyModel:
         _warm_up(engine, checkpoint, phases)
     emit(_create_ready(config, checkpoint, phases.seconds))
     engine.compile_between()
-    return ReadyModel(checkpoint, engine)
+    return checkpoint, engine
 
 
 class _Phases:
@@ -107,7 +99,7 @@ def _warm_up(engine: Engine, checkpoint: Checkpoint, phases: _Phases) -> None:
 
     def report() -> None:
         drawn = sum(drawn for _, drawn in engine.progress())
-        phases.report(drawn, checkpoint.found.config.image_length, "tokens")
+        phases.report(drawn, engine.image_length, "tokens")
 
     request = checkpoint.create_request("warm-up", WARM_UP_PROMPT, 0, SamplingSettings())
     for _ in engine.draw_all([request], report):

@@ -77,7 +77,7 @@ class Engine:
             slots: tasks decoded at once, at most.
             chunk_tokens: image tokens drawn in one `step`.
         """
-        self._image_length = config.image_length
+        self.image_length = config.image_length
         self._weights = weights
         self._unconditional = unconditional
         self._defaults = sampling
@@ -195,8 +195,8 @@ class Engine:
         finished: list[SlotImage] = []
         for slot in busy:
             task_id = self._task_ids[slot]
-            self._drawn[slot] = min(self._drawn[slot] + self._chunk_tokens, self._image_length)
-            if task_id is not None and self._drawn[slot] == self._image_length:
+            self._drawn[slot] = min(self._drawn[slot] + self._chunk_tokens, self.image_length)
+            if task_id is not None and self._drawn[slot] == self.image_length:
                 finished.append(SlotImage(task_id, np.asarray(self._image_of(slot))))
                 self._task_ids[slot] = None
         jax.block_until_ready(self._batch.positions)

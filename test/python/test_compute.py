@@ -44,6 +44,10 @@ TASK = Generate(
 )
 
 
+def sampled(**settings):
+    return {"sampling": SamplingSettings(**settings)}
+
+
 class Sidecar:
     """A compute thread and what it has said."""
 
@@ -115,21 +119,9 @@ def test_a_cancelled_task_ends_in_failed_and_a_second_cancel_says_nothing(loaded
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        (
-            {"sampling": SamplingSettings(cond_scale=-1.0)},
-            "setting_invalid",
-            "cond_scale is -1.0, expected 0.0 to 100.0",
-        ),
-        (
-            {"sampling": SamplingSettings(temperature=0.0)},
-            "setting_invalid",
-            "temperature is 0.0, expected 0.01 to 100.0",
-        ),
-        (
-            {"sampling": SamplingSettings(top_p=1.5)},
-            "setting_invalid",
-            "top_p is 1.5, expected 0.0 to 1.0",
-        ),
+        (sampled(cond_scale=-1.0), "setting_invalid", "cond_scale is -1.0, expected 0.0 to 100.0"),
+        (sampled(temperature=0.0), "setting_invalid", "temperature is 0.0, expected 0.01 to 100.0"),
+        (sampled(top_p=1.5), "setting_invalid", "top_p is 1.5, expected 0.0 to 1.0"),
         ({"deadline_in_ms": 0}, "deadline_exceeded", "deadline"),
     ],
 )

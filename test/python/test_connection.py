@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from sidecar import exit_codes
 from sidecar.cli import read_connection
 from sidecar.connection import Connection, CurveKeys, describe_obstacle
 
@@ -27,7 +28,6 @@ zmq.has = lambda capability: capability != "curve"
 from sidecar.__main__ import main
 raise SystemExit(main())
 """
-EXIT_PERMANENT = 3
 
 
 def test_keys_come_from_the_environment() -> None:
@@ -63,7 +63,7 @@ def test_without_curve_it_gives_up_for_good_and_says_what_to_do(repo_root: Path)
         check=False,
     )
 
-    assert ended.returncode == EXIT_PERMANENT
+    assert ended.returncode == exit_codes.PERMANENT
     assert "use --sidecar_transport ipc" in ended.stderr
 
 

@@ -120,7 +120,7 @@ def _settings_of(case: dict[str, Any], slots: int) -> SlotSampling:
         return jnp.full(slots, value, dtype)
 
     return SlotSampling(
-        each("cond_scale", 1.0, jnp.float32),
+        each("condition_scale", 1.0, jnp.float32),
         each("temperature", 1.0, jnp.float32),
         each("top_k", 50, jnp.int32),
         each("top_p", 1.0, jnp.float32),
