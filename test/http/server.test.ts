@@ -79,7 +79,7 @@ describe("a caller who leaves", () => {
     await runner.untilStarted(3);
     caller.abort();
     await server.untilLogged({ msg: "The caller left" });
-    for (let count = 0; count < 3; count += 1) runner.finishNext();
+    await runner.finishInTurn(3);
     await vi.waitFor(() => {
       expect(store.report()).toMatchObject({ savedCount: 3, waitingCount: 0 });
     });
