@@ -72,15 +72,15 @@ export async function play(
   server: BuiltServer,
   groups: readonly (() => Promise<void>)[],
 ): Promise<void> {
-  const [first, ...others] = groups;
+  const others = [...groups];
   let held: Promise<void> | undefined;
   if (whileHeld !== undefined) {
     await server.untilHealth(areAllReady, START_LIMIT_MS);
-    held = first?.();
+    held = others.shift()?.();
     await server.untilHealth(({ queue }) => queue.runningImages === 2);
     await whileHeld(server);
   }
-  for (const send of whileHeld === undefined ? groups : others) {
+  for (const send of others) {
     await server.untilHealth(isReached, START_LIMIT_MS);
     await send();
   }
