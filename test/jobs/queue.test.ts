@@ -225,7 +225,7 @@ describe("a prompt that ends the sidecar", () => {
     const clock = { ms: 0 };
     const runner = new FakeRunner({ seats: 2, isHolding: true });
     const now = () => clock.ms;
-    const quarantine = new Quarantine({ durationMs: 1_000, now });
+    const quarantine = new Quarantine(1_000, now);
     const { queue, submit } = createTestQueue(runner, { quarantine });
     const bad = submit("bad", 1);
     const alike = submit("bad", 1);

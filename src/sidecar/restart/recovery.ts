@@ -22,18 +22,11 @@ export class Recovery {
   /** On the clock that never goes back, as everything that is waited for. */
   #nextTryAtMs: number | null = null;
 
-  constructor(limits: SupervisionLimits, events: EventLog, random: (() => number) | undefined) {
+  constructor(limits: SupervisionLimits, events: EventLog, random?: () => number) {
     this.#limits = limits;
     this.#events = events;
-    this.#backoff = new Backoff({
-      baseMs: limits.backoffBaseMs,
-      capMs: limits.backoffCapMs,
-      ...(random === undefined ? {} : { random }),
-    });
-    this.#breaker = new Breaker({
-      failureLimit: limits.breakerFailureLimit,
-      windowMs: limits.breakerWindowMs,
-    });
+    this.#backoff = new Backoff(limits, random);
+    this.#breaker = new Breaker(limits);
   }
 
   /** The part of the status that is about what went wrong so far. */
