@@ -27,9 +27,7 @@ export interface Config {
   /** What the log should say about the choice of the model; null when there is nothing to say. */
   readonly modelNote: string | null;
   readonly service: ServiceSettings;
-  readonly sidecar: Required<
-    Pick<SupervisorOptions, "config" | "limits" | "prefetch" | "transport">
-  >;
+  readonly sidecar: Pick<SupervisorOptions, "config" | "limits" | "prefetch" | "transport">;
   /** One for each sidecar: the devices it may see, or null for all. */
   readonly devices: readonly (string | null)[];
   /** The Python that runs the sidecar. */

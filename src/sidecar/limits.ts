@@ -34,12 +34,11 @@ export interface SupervisorOptions {
   readonly config: Omit<SidecarConfig, "beatIntervalMs">;
   readonly log: Logger;
   readonly limits: SupervisionLimits;
-  /** Which of several sidecars this is; 0 unless given. */
-  readonly index?: number;
-  /** Tasks sent beyond the slots of the sidecar; null or nothing: as many as slots. */
-  readonly prefetch?: number | null;
-  /** A socket in the run folder unless given. */
-  readonly transport?: TransportChoice;
+  /** Which of several sidecars this is. */
+  readonly index: number;
+  /** Tasks sent beyond the slots of the sidecar, so that a slot never waits; null: as many as slots. */
+  readonly prefetch: number | null;
+  readonly transport: TransportChoice;
   /** Where the run folder is made; the temp folder of the system unless given. */
   readonly runFolderParent?: string;
   /** Uniform in [0, 1), for the jitter of the backoff. */

@@ -11,7 +11,7 @@ import { Supervisor } from "../../src/sidecar/supervisor.js";
 import { DEFAULT_LIMITS } from "../support/defaults.js";
 import { expectGone, PATIENCE } from "../support/processes.js";
 import { createTestQueue, LONG_MS, type TestQueue } from "../support/test-queue.js";
-import { CONFIG, createProgram, waitForStatus } from "./support.js";
+import { createProgram, PLAIN, waitForStatus } from "./support.js";
 
 const MOMENTS = [
   "before-hello",
@@ -102,7 +102,7 @@ class Cell {
     const args = ["--once", this.onceFile, "--gather", gather];
     this.supervisor = new Supervisor({
       program: createProgram(`${fault} at ${moment}`, args),
-      config: CONFIG,
+      ...PLAIN,
       log: createLogger("silent"),
       limits: { ...DEFAULT_LIMITS, ...createLimits(moment, fate) },
       runFolderParent: this.folder,

@@ -20,10 +20,7 @@ export interface Introduction {
 }
 
 /** The arguments that no two spawns share. */
-export function spawnArguments({
-  endpoint,
-  identity,
-}: Pick<Introduction, "endpoint" | "identity">): string[] {
+export function spawnArguments(endpoint: string, identity: string): string[] {
   return ["--endpoint", endpoint, "--identity", identity];
 }
 
@@ -32,10 +29,10 @@ export function spawnArguments({
  * of a process can be read by every user of the machine.
  */
 export function createLaunch(program: Launch, introduction: Introduction): Launch {
-  const { token, generation, keys } = introduction;
+  const { endpoint, identity, token, generation, keys } = introduction;
   return {
     ...program,
-    args: [...program.args, ...spawnArguments(introduction)],
+    args: [...program.args, ...spawnArguments(endpoint, identity)],
     env: {
       ...program.env,
       PYTHONUNBUFFERED: "1",

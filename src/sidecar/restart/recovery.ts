@@ -54,7 +54,7 @@ export class Recovery {
 
   /** The running spawn made an image, or was ready for long enough. */
   noteSuccess(spawn: SpawnId): void {
-    if (this.#breaker.noteSuccess()) this.#events.breakerClosed(spawn);
+    if (this.#breaker.noteSuccess()) this.#events.note("breaker_closed", spawn);
   }
 
   /** The spawn that ended had been ready for long and had made an image. */
@@ -66,7 +66,7 @@ export class Recovery {
   judge({ failure, noticedAt, lastLines }: SpawnEnd, spawn: SpawnId): Pause {
     this.#lastEnd = failure === null ? "asked" : nameForCount(failure);
     if (failure === null) {
-      this.#events.ended(spawn);
+      this.#events.note("ended", spawn);
       return "none";
     }
     count(this.#failures, this.#lastEnd);
