@@ -137,16 +137,13 @@ function freezeDeep<Whole extends object>(whole: Whole): Whole {
 }
 
 function placesOf(at: Surroundings): WeightsPlaces {
-  return { packageRoot: at.packageRoot, hubCache: hubCache(at) };
+  const hubHome = readVariable(at, "HF_HOME") ?? path.join(cacheRoot(at), "huggingface");
+  const hubCache = readVariable(at, "HF_HUB_CACHE") ?? path.join(hubHome, "hub");
+  return { packageRoot: at.packageRoot, hubCache };
 }
 
 function cacheRoot(at: Surroundings): string {
   return readVariable(at, "XDG_CACHE_HOME") ?? path.join(at.home, ".cache");
-}
-
-function hubCache(at: Surroundings): string {
-  const hubHome = readVariable(at, "HF_HOME") ?? path.join(cacheRoot(at), "huggingface");
-  return readVariable(at, "HF_HUB_CACHE") ?? path.join(hubHome, "hub");
 }
 
 /** An empty variable counts as not set. */

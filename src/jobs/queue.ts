@@ -168,11 +168,11 @@ export class JobQueue implements Broker {
         job.progress(task, tokens);
       };
       const image = await this.#makeImage(task, seat, onProgress);
-      if (job.state === "open")
+      if (job.isOpen)
         this.#waitEstimate.add(performance.now() - startedMs, this.#countTasks("running"));
       job.finish(task, image);
     } catch (error) {
-      if (job.state === "open") this.#handleFailure(task, error);
+      if (job.isOpen) this.#handleFailure(task, error);
     }
     this.#pump();
   }
@@ -183,10 +183,9 @@ export class JobQueue implements Broker {
     onProgress: (tokens: number) => void,
   ): Promise<JobImage> {
     const { signal, spec } = task.job;
-    const image = await seat.run(task, { signal, onProgress });
-    const { seed, textTokens, imageTokens, seconds } = image;
-    const encoded = await this.#options.encoder.encode(image, spec.output);
-    return { ...encoded, seed, textTokens, imageTokens, seconds };
+    const { rgb, ...facts } = await seat.run(task, { signal, onProgress });
+    const encoded = await this.#options.encoder.encode({ ...facts, rgb }, spec.output);
+    return { ...facts, ...encoded };
   }
 
   #handleFailure(task: JobTask, error: unknown): void {
