@@ -5,14 +5,14 @@
  *
  * Settings: DALLE_PYTHON (which Python), DALLE_SETUP_JAX (cpu or cuda), DALLE_SETUP_VERBOSE=1 (show all output).
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { takeLock } from "./lib/lock.mjs";
 import { describeNodeProblem } from "./lib/node-version.mjs";
 import { formatSeconds, run, tailOf } from "./lib/run.mjs";
-import { readStamp, removeStamp, writeStamp } from "./lib/stamps.mjs";
+import { readStamp, writeStamp } from "./lib/stamps.mjs";
 import { listSteps } from "./lib/steps.mjs";
 
 /** @typedef {import("./lib/steps.mjs").Step} Step */
@@ -49,7 +49,9 @@ function needsRun(root, step) {
  * @throws {Error} when its command fails
  */
 async function runStep(root, step, isVerbose) {
-  for (const name of [step.name, ...(step.undoes ?? [])]) removeStamp(stampFile(root, name));
+  for (const name of [step.name, ...(step.undoes ?? [])]) {
+    rmSync(stampFile(root, name), { force: true });
+  }
   const started = performance.now();
   const command = step.prepare();
   say(`${step.title} ...`);

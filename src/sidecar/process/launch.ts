@@ -39,15 +39,11 @@ export function createLaunch(program: Launch, introduction: Introduction): Launc
       DALLE_SIDECAR_TOKEN: token,
       DALLE_SIDECAR_GENERATION: String(generation),
       DALLE_SIDECAR_PARENT_PID: String(process.pid),
-      ...(keys === null ? {} : keyVariables(keys)),
+      ...(keys !== null && {
+        DALLE_SIDECAR_SERVER_KEY: keys.serverKey,
+        DALLE_SIDECAR_PUBLIC_KEY: keys.publicKey,
+        DALLE_SIDECAR_SECRET_KEY: keys.secretKey,
+      }),
     },
-  };
-}
-
-function keyVariables({ serverKey, publicKey, secretKey }: SidecarKeys): Record<string, string> {
-  return {
-    DALLE_SIDECAR_SERVER_KEY: serverKey,
-    DALLE_SIDECAR_PUBLIC_KEY: publicKey,
-    DALLE_SIDECAR_SECRET_KEY: secretKey,
   };
 }
