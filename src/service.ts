@@ -52,7 +52,7 @@ export function createService(options: ServiceOptions): Service {
     runner,
     queueLimit: settings.queueLimit,
     deathLimit: settings.deathLimit,
-    quarantine: new Quarantine({ durationMs: settings.quarantineMs }),
+    quarantine: new Quarantine(settings.quarantineMs),
     encoder: createEncoder(),
     admission,
     unsavedCount: () => store?.report().waitingCount ?? 0,

@@ -17,7 +17,7 @@ export interface FlagDocs {
 }
 
 /** Takes a text and gives a checked value. */
-export type Kind<Value> = z.ZodType<Value, string>;
+type Kind<Value> = z.ZodType<Value, string>;
 
 /** What `--help` and the reader know about the schema of each setting. */
 export const flagDocs = z.registry<FlagDocs>();
@@ -39,19 +39,15 @@ const SWITCH_WORDS: ReadonlyMap<string, boolean> = new Map([
   ...["false", "no", "n", "0", "f"].map((word) => [word, false] as const),
 ]);
 
-/** A time in seconds, of which a thousandth is the smallest part. */
-export function secondsText(min: number, max: number): Kind<number> {
-  return numberText(/^\d{1,9}(?:\.\d{1,3})?$/, min, max, "a number of seconds");
-}
-
-/** A setting in seconds. */
+/** A setting in seconds, of which a thousandth is the smallest part. */
 export function secondsFlag(
-  range: readonly [number, number],
+  [min, max]: readonly [number, number],
   fallback: string,
   about: string,
 ): Kind<number> {
   const docs = { placeholder: "SECONDS", about, default: fallback };
-  return secondsText(...range).register(flagDocs, docs);
+  const kind = numberText(/^\d{1,9}(?:\.\d{1,3})?$/, min, max, "a number of seconds");
+  return kind.register(flagDocs, docs);
 }
 
 /** A setting that counts something. */
@@ -83,21 +79,20 @@ export function wordText<const Word extends string>(
   words: readonly Word[],
   shown: string = words.join(", "),
 ): Kind<Word> {
-  return z.string().transform((text, context): Word => {
-    const wanted = text.trim().toLowerCase();
-    const found = words.find((word) => word.toLowerCase() === wanted);
-    if (found !== undefined) return found;
-    context.addIssue({ code: "custom", message: `one of ${shown}` });
-    return z.NEVER;
-  });
+  const values = new Map(words.map((word) => [word.toLowerCase(), word]));
+  return lookUpText(values, `one of ${shown}`);
 }
 
 /** Yes or no, in many words. */
 export function switchText(): Kind<boolean> {
-  return z.string().transform((text, context): boolean => {
-    const found = SWITCH_WORDS.get(text.trim().toLowerCase());
+  return lookUpText(SWITCH_WORDS, "true, yes, y, 1, t or false, no, n, 0, f");
+}
+
+function lookUpText<Value>(values: ReadonlyMap<string, Value>, message: string): Kind<Value> {
+  return z.string().transform((text, context): Value => {
+    const found = values.get(text.trim().toLowerCase());
     if (found !== undefined) return found;
-    context.addIssue({ code: "custom", message: "true, yes, y, 1, t or false, no, n, 0, f" });
+    context.addIssue({ code: "custom", message });
     return z.NEVER;
   });
 }

@@ -1,5 +1,6 @@
 /** The answer of `/health_check`, built from the status of the sidecars and the counts of the queue. */
 import type { AppError } from "../errors.js";
+import type { StoreReport } from "../images/store.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import type { QueueReport } from "../jobs/broker.js";
 import { toPublicReason } from "../sidecar/failure.js";
@@ -15,11 +16,7 @@ export interface HealthSources {
   readonly sidecars: readonly SidecarStatus[];
   readonly queue: QueueReport;
   /** Null when saving to disk is off. */
-  readonly saving: {
-    readonly waitingCount: number;
-    readonly savedCount: number;
-    readonly failedCount: number;
-  } | null;
+  readonly saving: StoreReport | null;
   /** Why a request would not run now; null when it would. */
   readonly refusal: AppError | null;
 }
@@ -38,7 +35,7 @@ export interface HealthReport {
   readonly sidecar: SidecarHealth;
   readonly sidecars: readonly SidecarHealth[];
   readonly queue: QueueReport;
-  readonly saving: HealthSources["saving"];
+  readonly saving: StoreReport | null;
 }
 
 /** The public part of a {@link SidecarStatus}: no folders, no log lines. */

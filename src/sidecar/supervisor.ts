@@ -57,7 +57,7 @@ export class Supervisor implements TaskRunner {
   status(): SidecarStatus {
     const spawn = this.#spawn;
     return {
-      index: this.#options.index ?? 0,
+      index: this.#options.index,
       state: this.#state,
       since: this.#since,
       generation: this.#spawnCount,
@@ -102,7 +102,7 @@ export class Supervisor implements TaskRunner {
   /** Ends the sidecar as `stop` does, or the wait for the next one; then another starts. */
   async restart({ drainMs }: { readonly drainMs: number }): Promise<void> {
     if (this.#isStopping) return;
-    this.#events.restartAsked(this.#spawnId());
+    this.#events.note("restart_asked", this.#spawnId());
     this.#waking.abort();
     const spawn = this.#spawn;
     if (spawn === null) return;
@@ -158,7 +158,7 @@ export class Supervisor implements TaskRunner {
     const spawn = this.#createSpawn(endpoint);
     this.#spawn = spawn;
     endpoint.noteSpawn(spawn.identity, this.#spawnId().pid);
-    this.#events.started(this.#spawnId());
+    this.#events.note("started", this.#spawnId());
     this.#enter("starting");
     const end = await spawn.ended;
     clearTimeout(this.#proofTimer);
@@ -169,16 +169,11 @@ export class Supervisor implements TaskRunner {
     return pause;
   }
 
-  #createSpawn(endpoint: Endpoint): Spawn {
+  #createSpawn({ transport }: Endpoint): Spawn {
     const spawn: Spawn = new Spawn({
-      index: this.#options.index ?? 0,
+      ...this.#options,
       number: this.#spawnCount,
-      program: this.#options.program,
-      transport: endpoint.transport,
-      config: { ...this.#options.config, beatIntervalMs: this.#limits.beatIntervalMs },
-      prefetch: this.#options.prefetch ?? null,
-      limits: this.#limits,
-      log: this.#options.log,
+      transport,
       onChange: () => {
         this.#follow(spawn);
       },
@@ -207,7 +202,7 @@ export class Supervisor implements TaskRunner {
   }
 
   #logStep({ state, client: { ready } }: Spawn): void {
-    if (state === "loading") this.#events.greeted(this.#spawnId());
+    if (state === "loading") this.#events.note("greeted", this.#spawnId());
     if (state !== "ready" || ready === null) return;
     this.#events.ready(this.#spawnId(), ready);
     this.#proofTimer = setTimeout(() => {
@@ -217,7 +212,7 @@ export class Supervisor implements TaskRunner {
 
   #spawnId(): SpawnId {
     const pid = this.#spawn?.status().pid ?? null;
-    return { sidecar: this.#options.index ?? 0, generation: this.#spawnCount, pid };
+    return { sidecar: this.#options.index, generation: this.#spawnCount, pid };
   }
 
   get #isStopping(): boolean {

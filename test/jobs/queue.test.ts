@@ -203,7 +203,7 @@ describe("a prompt that ends the sidecar", () => {
 
   test("is refused for a time, and ends the other requests that have it", async () => {
     const clock = { ms: 0 };
-    const quarantine = new Quarantine({ durationMs: 1_000, now: () => clock.ms });
+    const quarantine = new Quarantine(1_000, () => clock.ms);
     const { runner, queue, submit } = createHoldingQueue(2, { quarantine });
     const bad = submit("bad", 1);
     const alike = submit("bad", 1);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { hashInputs, readStamp, removeStamp, writeStamp } from "../../scripts/lib/stamps.mjs";
+import { hashInputs, readStamp, writeStamp } from "../../scripts/lib/stamps.mjs";
 
 let root: string;
 
@@ -86,7 +86,7 @@ describe("a stamp", () => {
     const file = join(root, "build.stamp");
     expect(readStamp(file)).toBeNull();
     writeStamp(file, "abc");
-    removeStamp(file);
+    rmSync(file);
     expect(readStamp(file)).toBeNull();
   });
 });

@@ -52,7 +52,7 @@ export function createTestQueue<Runner extends TaskRunner>(
     runner,
     admission,
     encoder: PLAIN_ENCODER,
-    quarantine: new Quarantine({ durationMs: DEFAULT_SERVICE.quarantineMs }),
+    quarantine: new Quarantine(DEFAULT_SERVICE.quarantineMs),
     queueLimit: DEFAULT_SERVICE.queueLimit,
     deathLimit: DEFAULT_SERVICE.deathLimit,
     unsavedCount: () => 0,

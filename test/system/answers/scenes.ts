@@ -92,5 +92,5 @@ export async function play(
 }
 
 function areAllReady({ sidecars }: Health): boolean {
-  return sidecars.every(({ state }) => state === "ready");
+  return sidecars.every(({ state, running }) => state === "ready" && running === 0);
 }
