@@ -22,7 +22,7 @@ export interface HealthSources {
 }
 
 /** The answer of `/health_check`. */
-export interface HealthReport {
+export interface HealthReport extends Pick<HealthSources, "version" | "queue" | "saving"> {
   /** True as long as the process can answer at all. */
   readonly success: true;
   readonly state: SidecarStatus["state"] | "stopping";
@@ -30,12 +30,9 @@ export interface HealthReport {
   /** Whether a request would run now, and why not. */
   readonly ready: boolean;
   readonly reason: string | null;
-  readonly version: string;
   readonly uptimeSeconds: number;
   readonly sidecar: SidecarHealth;
   readonly sidecars: readonly SidecarHealth[];
-  readonly queue: QueueReport;
-  readonly saving: StoreReport | null;
 }
 
 /** The public part of a {@link SidecarStatus}: no folders, no log lines. */
@@ -55,20 +52,20 @@ export type SidecarHealth = Omit<SidecarStatus, "since" | "lastFailure" | "nextT
 };
 
 export function buildHealth(sources: HealthSources): HealthReport {
-  const { sidecar, refusal, queue } = sources;
+  const { version, sidecar, queue, saving, refusal } = sources;
   return {
     success: true,
     state: sources.isStopping ? "stopping" : sidecar.state,
     model: sources.modelVersion,
     ready: refusal === null,
     reason: refusal?.message ?? null,
-    version: sources.version,
+    version,
     // Not the difference of two times of day: the clock of the machine may be set meanwhile.
     uptimeSeconds: Math.floor(process.uptime()),
     sidecar: toSidecarHealth(sidecar),
     sidecars: sources.sidecars.map(toSidecarHealth),
     queue,
-    saving: sources.saving,
+    saving,
   };
 }
 

@@ -1,5 +1,5 @@
 /** Saves images to disk, each whole or not at all. */
-import { mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { access, mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { ImageFormat } from "./encode.js";
 import { createSafeName, formatStamp } from "./names.js";
@@ -82,21 +82,16 @@ export class ImageStore {
  * system says of a new folder in an existing one that there is no such place, as /proc does.
  */
 async function makeFolders(folder: string): Promise<void> {
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    if (!hasErrorCode(error, "ENOENT") || path.dirname(folder) === folder) throw error;
-    await makeFolders(path.dirname(folder));
-    await makeFolder(folder);
-  }
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder);
-  } catch (error) {
+  const isThere = await access(folder).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return;
+  await makeFolders(path.dirname(folder));
+  await mkdir(folder).catch((error: unknown) => {
+    // Another request has made it meanwhile.
     if (!hasErrorCode(error, "EEXIST")) throw error;
-  }
+  });
 }
 
 async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {

@@ -1,4 +1,5 @@
 import { AppError } from "../errors.js";
+import type { SidecarPool } from "../sidecar/pool.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import { toPublicReason } from "../sidecar/failure.js";
 
@@ -8,11 +9,7 @@ const LOADING_RETRY_AFTER_S = 5;
 const RESTART_RETRY_AFTER_S = 2;
 
 /** What admission needs of the sidecars. */
-export interface SidecarView {
-  status(): SidecarStatus;
-  /** Calls `listener` after each change of the status; returns what removes it. */
-  onStatus(listener: () => void): () => void;
-}
+export type SidecarView = Pick<SidecarPool, "status" | "onStatus">;
 
 /**
  * Decides whether new work is accepted.

@@ -4,7 +4,7 @@ import { Spawn } from "./spawn.js";
 import { EventLog, type SpawnId } from "./event-log.js";
 import type { SidecarClient } from "./link/client.js";
 import { Listeners } from "./listeners.js";
-import type { SupervisionLimits, SupervisorOptions } from "./limits.js";
+import type { SupervisorOptions } from "./limits.js";
 import { openEndpoint, type Endpoint } from "./endpoint.js";
 import { Recovery, type Pause } from "./restart/recovery.js";
 import { NO_PROCESS, type SidecarState, type SidecarStatus } from "./status.js";
@@ -22,7 +22,6 @@ const LONGEST_WAIT_MS = 2 ** 31 - 1;
  */
 export class Supervisor implements TaskRunner {
   readonly #options: SupervisorOptions;
-  readonly #limits: SupervisionLimits;
   readonly #events: EventLog;
   readonly #recovery: Recovery;
   readonly #statusListeners = new Listeners();
@@ -43,9 +42,8 @@ export class Supervisor implements TaskRunner {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#limits = options.limits;
     this.#events = new EventLog(options.log);
-    this.#recovery = new Recovery(this.#limits, this.#events, options.random);
+    this.#recovery = new Recovery(options.limits, this.#events, options.random);
   }
 
   /** Starts the sidecar; `status` and `onStatus` show what becomes of it. */
@@ -155,25 +153,10 @@ export class Supervisor implements TaskRunner {
     this.#spawnCount += 1;
     this.#waking = new AbortController();
     this.#recovery.noteStart();
-    const spawn = this.#createSpawn(endpoint);
-    this.#spawn = spawn;
-    endpoint.noteSpawn(spawn.identity, this.#spawnId().pid);
-    this.#events.note("started", this.#spawnId());
-    this.#enter("starting");
-    const end = await spawn.ended;
-    clearTimeout(this.#proofTimer);
-    if (spawn.isProven(this.#limits.stableMs)) this.#recovery.noteProven();
-    this.#droppedCount += spawn.client.droppedCount;
-    const pause = this.#recovery.judge(end, this.#spawnId());
-    this.#spawn = null;
-    return pause;
-  }
-
-  #createSpawn({ transport }: Endpoint): Spawn {
     const spawn: Spawn = new Spawn({
       ...this.#options,
       number: this.#spawnCount,
-      transport,
+      transport: endpoint.transport,
       onChange: () => {
         this.#follow(spawn);
       },
@@ -182,7 +165,17 @@ export class Supervisor implements TaskRunner {
         this.#seatListeners.notify();
       },
     });
-    return spawn;
+    this.#spawn = spawn;
+    endpoint.noteSpawn(spawn.identity, this.#spawnId().pid);
+    this.#events.note("started", this.#spawnId());
+    this.#enter("starting");
+    const end = await spawn.ended;
+    clearTimeout(this.#proofTimer);
+    if (spawn.isProven(this.#options.limits.stableMs)) this.#recovery.noteProven();
+    this.#droppedCount += spawn.client.droppedCount;
+    const pause = this.#recovery.judge(end, this.#spawnId());
+    this.#spawn = null;
+    return pause;
   }
 
   /** Until the next try, or until it is asked for. */
@@ -207,7 +200,7 @@ export class Supervisor implements TaskRunner {
     this.#events.ready(this.#spawnId(), ready);
     this.#proofTimer = setTimeout(() => {
       this.#recovery.noteSuccess(this.#spawnId());
-    }, this.#limits.stableMs);
+    }, this.#options.limits.stableMs);
   }
 
   #spawnId(): SpawnId {
