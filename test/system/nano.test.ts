@@ -89,17 +89,6 @@ describe("pictures", () => {
   });
 });
 
-describe("a sidecar that is killed", () => {
-  test("during a request costs neither this request nor the next", async () => {
-    const answer = draw(server, { text: "a red square", num_images: 40, seed: 0 });
-    const { sidecar } = await untilDrawing(server);
-    process.kill(sidecar.pid ?? 0, "SIGKILL");
-    expect(await answer).toHaveLength(40);
-    expect(await draw(server, { text: "a blue square" })).toHaveLength(1);
-    expect((await server.health()).sidecar.generation).toBe(sidecar.generation + 1);
-  });
-});
-
 describe("a server that ends", () => {
   test("by SIGTERM answers the running request and leaves no file and no process", async () => {
     const stopping = await startReady();
