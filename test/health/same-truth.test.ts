@@ -149,7 +149,10 @@ describe("/health_check, /ready and /metrics tell the same", () => {
 describe("the whole server tells the same in /health_check, /ready and /metrics", () => {
   test("while it loads", async () => {
     const server = await startFake("--fault hang --at loading");
-    await server.untilHealth(({ state }) => state === "loading");
+    // The age of its step is known from the first beat on.
+    await server.untilHealth(
+      ({ state, sidecar }) => state === "loading" && typeof sidecar["stepAgeMs"] === "number",
+    );
 
     const truth = await askAll(server.url);
 
