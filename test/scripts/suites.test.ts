@@ -2,10 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-
 import { describe, expect, test } from "vitest";
-
 import {
   countPytest,
   countVitest,
@@ -14,8 +11,7 @@ import {
   listSuites,
   SLOW_TESTS,
 } from "../../scripts/lib/suites.mjs";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+import { ROOT } from "../harness/paths.mjs";
 
 describe("a selection of the suites", () => {
   test.each(["all", "fast"])(
@@ -49,35 +45,25 @@ describe("a selection of the suites", () => {
 });
 
 describe("the counts of vitest", () => {
-  test("are read from its report", () => {
-    const report = JSON.stringify({
+  test.each([
+    ["are read from its report", [{}], { passed: 5, failed: 2, skipped: 1 }],
+    ["take a file that cannot be loaded as a failure", [], { passed: 5, failed: 3, skipped: 1 }],
+  ])("%s", (_, assertionResults, counts) => {
+    const report = {
       numPassedTests: 5,
       numFailedTests: 2,
       numPendingTests: 1,
       numTodoTests: 0,
-      testResults: [{ status: "failed", assertionResults: [{}] }],
-    });
-    expect(countVitest(report)).toEqual({ passed: 5, failed: 2, skipped: 1 });
-  });
-
-  test("take a file that cannot be loaded as a failure", () => {
-    const report = JSON.stringify({
-      numPassedTests: 5,
-      numFailedTests: 0,
-      numPendingTests: 0,
-      numTodoTests: 0,
-      testResults: [{ status: "failed", assertionResults: [] }],
-    });
-    expect(countVitest(report)).toEqual({ passed: 5, failed: 1, skipped: 0 });
+      testResults: [{ status: "failed", assertionResults }],
+    };
+    expect(countVitest(JSON.stringify(report))).toEqual(counts);
   });
 });
 
-describe("the counts of pytest", () => {
-  test("are read from its report, errors among the failures", () => {
-    const report =
-      '<?xml version="1.0"?><testsuites name="t"><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1.0">';
-    expect(countPytest(report)).toEqual({ passed: 4, failed: 3, skipped: 3 });
-  });
+test("the counts of pytest are read from its report, errors among the failures", () => {
+  const report =
+    '<?xml version="1.0"?><testsuites name="t"><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1.0">';
+  expect(countPytest(report)).toEqual({ passed: 4, failed: 3, skipped: 3 });
 });
 
 describe("a run", () => {
