@@ -10,7 +10,6 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -66,9 +65,4 @@ export function writeStamp(file, hash) {
   const draft = `${file}.${String(process.pid)}`;
   writeFileSync(draft, `${hash}\n`);
   renameSync(draft, file);
-}
-
-/** @param {string} file */
-export function removeStamp(file) {
-  rmSync(file, { force: true });
 }

@@ -27,9 +27,7 @@ export interface Config {
   /** What the log should say about the choice of the model; null when there is nothing to say. */
   readonly modelNote: string | null;
   readonly service: ServiceSettings;
-  readonly sidecar: Required<
-    Pick<SupervisorOptions, "config" | "limits" | "prefetch" | "transport">
-  >;
+  readonly sidecar: Pick<SupervisorOptions, "config" | "limits" | "prefetch" | "transport">;
   /** One for each sidecar: the devices it may see, or null for all. */
   readonly devices: readonly (string | null)[];
   /** The Python that runs the sidecar. */
@@ -139,16 +137,13 @@ function freezeDeep<Whole extends object>(whole: Whole): Whole {
 }
 
 function placesOf(at: Surroundings): WeightsPlaces {
-  return { packageRoot: at.packageRoot, hubCache: hubCache(at) };
+  const hubHome = readVariable(at, "HF_HOME") ?? path.join(cacheRoot(at), "huggingface");
+  const hubCache = readVariable(at, "HF_HUB_CACHE") ?? path.join(hubHome, "hub");
+  return { packageRoot: at.packageRoot, hubCache };
 }
 
 function cacheRoot(at: Surroundings): string {
   return readVariable(at, "XDG_CACHE_HOME") ?? path.join(at.home, ".cache");
-}
-
-function hubCache(at: Surroundings): string {
-  const hubHome = readVariable(at, "HF_HOME") ?? path.join(cacheRoot(at), "huggingface");
-  return readVariable(at, "HF_HUB_CACHE") ?? path.join(hubHome, "hub");
 }
 
 /** An empty variable counts as not set. */

@@ -1,5 +1,6 @@
 /** The answer of `/health_check`, built from the status of the sidecars and the counts of the queue. */
 import type { AppError } from "../errors.js";
+import type { StoreReport } from "../images/store.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import type { QueueReport } from "../jobs/broker.js";
 import { toPublicReason } from "../sidecar/failure.js";
@@ -15,17 +16,13 @@ export interface HealthSources {
   readonly sidecars: readonly SidecarStatus[];
   readonly queue: QueueReport;
   /** Null when saving to disk is off. */
-  readonly saving: {
-    readonly waitingCount: number;
-    readonly savedCount: number;
-    readonly failedCount: number;
-  } | null;
+  readonly saving: StoreReport | null;
   /** Why a request would not run now; null when it would. */
   readonly refusal: AppError | null;
 }
 
 /** The answer of `/health_check`. */
-export interface HealthReport {
+export interface HealthReport extends Pick<HealthSources, "version" | "queue" | "saving"> {
   /** True as long as the process can answer at all. */
   readonly success: true;
   readonly state: SidecarStatus["state"] | "stopping";
@@ -33,12 +30,9 @@ export interface HealthReport {
   /** Whether a request would run now, and why not. */
   readonly ready: boolean;
   readonly reason: string | null;
-  readonly version: string;
   readonly uptimeSeconds: number;
   readonly sidecar: SidecarHealth;
   readonly sidecars: readonly SidecarHealth[];
-  readonly queue: QueueReport;
-  readonly saving: HealthSources["saving"];
 }
 
 /** The public part of a {@link SidecarStatus}: no folders, no log lines. */
@@ -58,20 +52,20 @@ export type SidecarHealth = Omit<SidecarStatus, "since" | "lastFailure" | "nextT
 };
 
 export function buildHealth(sources: HealthSources): HealthReport {
-  const { sidecar, refusal, queue } = sources;
+  const { version, sidecar, queue, saving, refusal } = sources;
   return {
     success: true,
     state: sources.isStopping ? "stopping" : sidecar.state,
     model: sources.modelVersion,
     ready: refusal === null,
     reason: refusal?.message ?? null,
-    version: sources.version,
+    version,
     // Not the difference of two times of day: the clock of the machine may be set meanwhile.
     uptimeSeconds: Math.floor(process.uptime()),
     sidecar: toSidecarHealth(sidecar),
     sidecars: sources.sidecars.map(toSidecarHealth),
     queue,
-    saving: sources.saving,
+    saving,
   };
 }
 

@@ -1,5 +1,5 @@
 /** Saves images to disk, each whole or not at all. */
-import { mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { access, mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { ImageFormat } from "./encode.js";
 import { createSafeName, formatStamp } from "./names.js";
@@ -22,9 +22,7 @@ export interface StoreReport {
 export class ImageStore {
   readonly #root: string;
   readonly #now: () => Date;
-  #waitingCount = 0;
-  #savedCount = 0;
-  #failedCount = 0;
+  readonly #counts = { waitingCount: 0, savedCount: 0, failedCount: 0 };
 
   constructor(root: string, now: () => Date = () => new Date()) {
     this.#root = root;
@@ -33,8 +31,7 @@ export class ImageStore {
 
   /** How many images wait, were saved, and could not be. */
   report(): StoreReport {
-    const [waitingCount, savedCount] = [this.#waitingCount, this.#savedCount];
-    return { waitingCount, savedCount, failedCount: this.#failedCount };
+    return { ...this.#counts };
   }
 
   /**
@@ -43,8 +40,9 @@ export class ImageStore {
    * @throws the error of the file system; images written before it stay.
    */
   async save(request: SaveRequest): Promise<string> {
+    const counts = this.#counts;
     let savedCount = 0;
-    this.#waitingCount += request.images.length;
+    counts.waitingCount += request.images.length;
     try {
       const folder = await this.#createFolder(request.prompt);
       try {
@@ -57,9 +55,9 @@ export class ImageStore {
       }
       return folder;
     } finally {
-      this.#waitingCount -= request.images.length;
-      this.#savedCount += savedCount;
-      this.#failedCount += request.images.length - savedCount;
+      counts.waitingCount -= request.images.length;
+      counts.savedCount += savedCount;
+      counts.failedCount += request.images.length - savedCount;
     }
   }
 
@@ -84,21 +82,16 @@ export class ImageStore {
  * system says of a new folder in an existing one that there is no such place, as /proc does.
  */
 async function makeFolders(folder: string): Promise<void> {
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    if (!hasErrorCode(error, "ENOENT") || path.dirname(folder) === folder) throw error;
-    await makeFolders(path.dirname(folder));
-    await makeFolder(folder);
-  }
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder);
-  } catch (error) {
+  const isThere = await access(folder).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return;
+  await makeFolders(path.dirname(folder));
+  await mkdir(folder).catch((error: unknown) => {
+    // Another request has made it meanwhile.
     if (!hasErrorCode(error, "EEXIST")) throw error;
-  }
+  });
 }
 
 async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {

@@ -4,7 +4,7 @@ import { Listeners } from "../sidecar/listeners.js";
 import type { Seat, SeatKind, TaskRunner } from "../sidecar/task.js";
 import type { Admission } from "./admission.js";
 import type { Broker, JobHandle, JobSpec, QueueReport } from "./broker.js";
-import type { JobEvent, JobImage, JobListener } from "./events.js";
+import type { JobEvent, JobListener } from "./events.js";
 import { Job, type JobTask, type TaskState } from "./job.js";
 import type { Quarantine } from "./quarantine.js";
 import { Schedule } from "./schedule.js";
@@ -164,29 +164,20 @@ export class JobQueue implements Broker {
     const { job } = task;
     const startedMs = performance.now();
     try {
-      const onProgress = (tokens: number) => {
-        job.progress(task, tokens);
-      };
-      const image = await this.#makeImage(task, seat, onProgress);
-      if (job.state === "open")
+      const { rgb, ...facts } = await seat.run(task, {
+        signal: job.signal,
+        onProgress: (tokens) => {
+          job.progress(task, tokens);
+        },
+      });
+      const encoded = await this.#options.encoder.encode({ rgb, ...facts }, job.spec.output);
+      if (job.isOpen)
         this.#waitEstimate.add(performance.now() - startedMs, this.#countTasks("running"));
-      job.finish(task, image);
+      job.finish(task, { ...facts, ...encoded });
     } catch (error) {
-      if (job.state === "open") this.#handleFailure(task, error);
+      if (job.isOpen) this.#handleFailure(task, error);
     }
     this.#pump();
-  }
-
-  async #makeImage(
-    task: JobTask,
-    seat: Seat,
-    onProgress: (tokens: number) => void,
-  ): Promise<JobImage> {
-    const { signal, spec } = task.job;
-    const image = await seat.run(task, { signal, onProgress });
-    const { seed, textTokens, imageTokens, seconds } = image;
-    const encoded = await this.#options.encoder.encode(image, spec.output);
-    return { ...encoded, seed, textTokens, imageTokens, seconds };
   }
 
   #handleFailure(task: JobTask, error: unknown): void {

@@ -52,9 +52,9 @@ export class SidecarPool implements TaskRunner {
 
   /** The status of the member that serves best: the pool is ready when one of them is. */
   status(): SidecarStatus {
-    const [best, ...others] = this.statuses();
+    const [best] = [...this.statuses()].sort(compareUse);
     if (best === undefined) throw new Error("a pool has at least one sidecar");
-    return others.reduce((left, right) => (compareUse(right, left) < 0 ? right : left), best);
+    return best;
   }
 
   /** The status of every member, in order. */

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { hashInputs, readStamp, removeStamp, writeStamp } from "../../scripts/lib/stamps.mjs";
+import { hashInputs, readStamp, writeStamp } from "../../scripts/lib/stamps.mjs";
 import { makeFolder } from "../support/folder.js";
 
 let root: string;
@@ -61,7 +61,7 @@ describe("a stamp", () => {
     const file = join(root, "build.stamp");
     expect(readStamp(file)).toBeNull();
     writeStamp(file, "abc");
-    removeStamp(file);
+    rmSync(file);
     expect(readStamp(file)).toBeNull();
   });
 });

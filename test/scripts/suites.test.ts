@@ -4,8 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
-  countPytest,
-  countVitest,
+  countTests,
   formatCounts,
   judgeRun,
   listSuites,
@@ -44,26 +43,19 @@ describe("a selection of the suites", () => {
   });
 });
 
-describe("the counts of vitest", () => {
-  test.each([
-    ["are read from its report", [{}], { passed: 5, failed: 2, skipped: 1 }],
-    ["take a file that cannot be loaded as a failure", [], { passed: 5, failed: 3, skipped: 1 }],
-  ])("%s", (_, assertionResults, counts) => {
-    const report = {
-      numPassedTests: 5,
-      numFailedTests: 2,
-      numPendingTests: 1,
-      numTodoTests: 0,
-      testResults: [{ status: "failed", assertionResults }],
-    };
-    expect(countVitest(JSON.stringify(report))).toEqual(counts);
+describe("the counts of a suite", () => {
+  test("are read from the report of pytest, errors among the failures", () => {
+    const report =
+      '<?xml version="1.0"?><testsuites name="t"><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1.0">';
+    expect(countTests(report)).toEqual({ passed: 4, failed: 3, skipped: 3 });
   });
-});
 
-test("the counts of pytest are read from its report, errors among the failures", () => {
-  const report =
-    '<?xml version="1.0"?><testsuites name="t"><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1.0">';
-  expect(countPytest(report)).toEqual({ passed: 4, failed: 3, skipped: 3 });
+  test("are those of all files in the report of vitest, one that cannot be loaded too", () => {
+    const report = `<testsuites name="vitest tests" tests="9" failures="3" errors="0">
+      <testsuite name="a.test.ts" tests="8" failures="2" errors="0" skipped="1" time="0.1">
+      <testsuite name="b.test.ts" tests="1" failures="1" errors="0" skipped="0" time="0">`;
+    expect(countTests(report)).toEqual({ passed: 5, failed: 3, skipped: 1 });
+  });
 });
 
 describe("a run", () => {
@@ -74,7 +66,7 @@ describe("a run", () => {
 
   test.each([
     ["ran no test", { passed: 0, failed: 0, skipped: 0 }, 0],
-    ["left no report", null, 1],
+    ["left no report", countTests(""), 1],
     ["ended badly without a failed test", { passed: 3, failed: 0, skipped: 0 }, 1],
   ])("that %s counts as a failure", (_, counts, exitCode) => {
     const judged = judgeRun(counts, exitCode);

@@ -9,7 +9,7 @@ import { Supervisor } from "../../src/sidecar/supervisor.js";
 import { DEFAULT_LIMITS } from "../support/defaults.js";
 import { expectGone, PATIENCE } from "../support/processes.js";
 import { createTestQueue, type TestQueue } from "../support/test-queue.js";
-import { CONFIG, createProgram, waitForReady, waitForStatus } from "./support.js";
+import { createProgram, PLAIN, waitForReady, waitForStatus } from "./support.js";
 
 const MOMENTS = [
   "before-hello",
@@ -85,7 +85,7 @@ class Cell {
     const args = ["--once", this.onceFile, "--gather", gather];
     this.supervisor = new Supervisor({
       program: createProgram(`${fault} at ${moment}`, args),
-      config: CONFIG,
+      ...PLAIN,
       log: createLogger("silent"),
       limits: { ...DEFAULT_LIMITS, ...createLimits(moment, fate) },
       runFolderParent: this.folder,

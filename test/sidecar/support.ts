@@ -28,6 +28,10 @@ export const CONFIG: SupervisorOptions["config"] = {
   cacheDir: null,
 };
 
+const IPC: TransportChoice = { kind: "ipc", host: "127.0.0.1" };
+/** What supervisors of tests share. */
+export const PLAIN = { config: CONFIG, index: 0, prefetch: null, transport: IPC };
+
 export interface Setup {
   readonly supervisor: Supervisor;
   /** Holds the run folder while there is one. */
@@ -66,11 +70,11 @@ export function createSetup(behaviour: Behaviour, options: SetupOptions = {}): S
   });
   const supervisor = new Supervisor({
     program: { ...createProgram(behaviour, options.args), ...options.program },
-    config: CONFIG,
+    ...PLAIN,
     log,
     limits: { ...DEFAULT_LIMITS, beatIntervalMs: 200, missedBeatLimit: 25, ...options.limits },
     runFolderParent: options.runFolderParent ?? folder,
-    ...(options.transport === undefined ? {} : { transport: options.transport }),
+    transport: options.transport ?? IPC,
     random: options.random ?? (() => 0),
   });
   const states: SidecarState[] = [];

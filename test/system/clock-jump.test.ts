@@ -70,7 +70,7 @@ describe.each([
   });
 
   test("and the breaker counts the failures of its window", () => {
-    const breaker = new Breaker({ failureLimit: 2, windowMs: HOUR_MS });
+    const breaker = new Breaker({ breakerFailureLimit: 2, breakerWindowMs: HOUR_MS });
     breaker.noteFailure();
     jump();
     breaker.noteFailure();
@@ -78,7 +78,7 @@ describe.each([
   });
 
   test("and a prompt is refused for as long as was said", () => {
-    const quarantine = new Quarantine({ durationMs: HOUR_MS });
+    const quarantine = new Quarantine(HOUR_MS);
     quarantine.add("a");
     jump();
     expect(quarantine.refusal("a")?.message).toMatch(/another 3(600|5\d\d) s/);

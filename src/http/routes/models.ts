@@ -45,14 +45,8 @@ export class ModelCatalogue {
   }
 
   #describe(id: string): ModelEntry {
-    const isAlias = id.toLowerCase() !== this.id;
-    const common = {
-      id,
-      object: "model" as const,
-      created: this.#createdS,
-      owned_by: "dalle-server",
-    };
-    return isAlias ? { ...common, root: this.id } : common;
+    const root = id.toLowerCase() === this.id ? {} : { root: this.id };
+    return { id, object: "model", created: this.#createdS, owned_by: "dalle-server", ...root };
   }
 }
 

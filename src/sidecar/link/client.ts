@@ -212,10 +212,9 @@ export class SidecarClient {
     if (this.#isClosing) return;
     this.#isClosing = true;
     const message = `a task did not reach the sidecar: ${describeError(error)}`;
-    const fail = () => {
+    setTimeout(() => {
       this.#fail(createFailure("unreachable", message));
-    };
-    setTimeout(fail, UNREACHABLE_GRACE_MS).unref();
+    }, UNREACHABLE_GRACE_MS).unref();
   }
 
   #drop(isWanted: boolean): void {

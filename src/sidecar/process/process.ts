@@ -137,14 +137,11 @@ function findShortage(): Exit | null {
     }
     return null;
   } catch (error) {
-    return { kind: "spawn_failed", error: toError(error), isMissing: false };
+    const reason = error instanceof Error ? error : new Error(String(error));
+    return { kind: "spawn_failed", error: reason, isMissing: false };
   } finally {
     for (const descriptor of descriptors) closeSync(descriptor);
   }
-}
-
-function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 function spawnSidecar({ command, args, cwd, env }: Launch) {

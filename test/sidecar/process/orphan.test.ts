@@ -76,7 +76,7 @@ test("a process stays alive whose record says too little", async () => {
 test("the sidecar of a server that lives stays alive", async () => {
   const parent = makeFolder();
   const pid = startStubborn();
-  const { path: folder } = await createRunFolder(parent);
+  const folder = await createRunFolder(parent);
   recordSidecar(folder, pid, ARGS);
 
   expect(await sweepRunFolders(parent)).toBe(0);
