@@ -2,10 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-
 import { describe, expect, test } from "vitest";
-
 import {
   countTests,
   formatCounts,
@@ -13,8 +10,7 @@ import {
   listSuites,
   SLOW_TESTS,
 } from "../../scripts/lib/suites.mjs";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+import { ROOT } from "../harness/paths.mjs";
 
 describe("a selection of the suites", () => {
   test.each(["all", "fast"])(
