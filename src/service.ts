@@ -27,7 +27,7 @@ export interface ServiceSettings {
   readonly quarantineMs: number;
 }
 
-export interface ServiceOptions {
+interface ServiceOptions {
   readonly settings: ServiceSettings;
   readonly runner: TaskRunner;
   readonly sidecars: Pick<SidecarPool, "status" | "statuses" | "onStatus">;

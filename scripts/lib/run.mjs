@@ -68,7 +68,6 @@ export function run([file, ...args], { cwd, isShown = false, onStillRunning }) {
  * The last lines of what a child wrote.
  *
  * @param {string} output
- * @returns {string}
  */
 export function tailOf(output) {
   return output.trimEnd().split("\n").slice(-SHOWN_LINES).join("\n");

@@ -21,7 +21,7 @@ import { dirname, join, relative } from "node:path";
  * @param {string} path
  * @returns {string[]}
  */
-export function listFiles(path) {
+function listFiles(path) {
   if (!existsSync(path)) return [];
   if (!statSync(path).isDirectory()) return [path];
   const names = readdirSync(path).sort();

@@ -38,7 +38,6 @@ const NOTHING = { passed: 0, failed: 0, skipped: 0 };
  * loaded; pytest has one for all.
  *
  * @param {string} report
- * @returns {Counts}
  */
 export function countTests(report) {
   const counts = { ...NOTHING };
@@ -116,7 +115,6 @@ export function judgeRun(counts, exitCode) {
  *
  * @param {string} root
  * @param {readonly Suite[]} suites
- * @returns {Promise<Counts>}
  */
 export async function runSuites(root, suites) {
   mkdirSync(join(root, ".setup"), { recursive: true });
@@ -138,7 +136,6 @@ export async function runSuites(root, suites) {
  * The closing line.
  *
  * @param {Counts} counts
- * @returns {string}
  */
 export function formatCounts({ passed, failed, skipped }) {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;

@@ -37,7 +37,7 @@ export interface Config {
 }
 
 /** What a process knows about its surroundings; tests pass their own. */
-export interface Surroundings {
+interface Surroundings {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;

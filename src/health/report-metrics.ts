@@ -2,13 +2,13 @@ import type { HealthReport, SidecarHealth } from "./report.js";
 import { BREAKER_STATES } from "../sidecar/restart/breaker.js";
 import { SIDECAR_STATES } from "../sidecar/status.js";
 
-export interface Sample {
+interface Sample {
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
 /** A name that ends in `_total` is that of a counter, any other that of a gauge. */
-export interface HealthMetric {
+interface HealthMetric {
   readonly name: string;
   readonly help: string;
   readonly samples: readonly Sample[];

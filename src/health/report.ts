@@ -6,7 +6,7 @@ import type { QueueReport } from "../jobs/broker.js";
 import { toPublicReason } from "../sidecar/failure.js";
 
 /** Everything a health report is made of. */
-export interface HealthSources {
+interface HealthSources {
   readonly version: string;
   readonly modelVersion: string;
   readonly isStopping: boolean;
@@ -69,24 +69,16 @@ export function buildHealth(sources: HealthSources): HealthReport {
   };
 }
 
-function toSidecarHealth({
-  since,
-  lastFailure,
-  nextTryAt,
-  ready,
-  ...rest
-}: SidecarStatus): SidecarHealth {
+function toSidecarHealth(status: SidecarStatus): SidecarHealth {
+  const { since, lastFailure, nextTryAt, ready, ...rest } = status;
   return {
     ...rest,
     since: toIsoTime(since),
-    lastFailure:
-      lastFailure === null
-        ? null
-        : {
-            code: lastFailure.code,
-            reason: toPublicReason(lastFailure.reason),
-            at: toIsoTime(lastFailure.at),
-          },
+    lastFailure: lastFailure && {
+      code: lastFailure.code,
+      reason: toPublicReason(lastFailure.reason),
+      at: toIsoTime(lastFailure.at),
+    },
     nextTryAt: nextTryAt === null ? null : toIsoTime(nextTryAt),
     device: ready?.device ?? null,
     precision: ready?.precision ?? null,

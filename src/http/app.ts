@@ -11,7 +11,7 @@ import { createMetricsRoute, measureRequests, type MetricsOptions } from "./rout
 import { createModelRoutes } from "./routes/models.js";
 import { createOpenAiRoute, type OpenAiOptions } from "./routes/openai.js";
 
-export interface RouteOptions extends DalleOptions, OpenAiOptions, HealthOptions, MetricsOptions {}
+interface RouteOptions extends DalleOptions, OpenAiOptions, HealthOptions, MetricsOptions {}
 
 /** Every route that the server has. */
 export function createRoutes(options: RouteOptions): readonly Route[] {

@@ -40,10 +40,8 @@ export function createErrorHandler(log: Logger): ErrorRequestHandler {
 
 export const refuseUnknownPath: RequestHandler = (request) => {
   const shown = neutralizeText(request.path, 100);
-  throw new AppError(
-    "not_found",
-    `There is no ${request.method} ${shown} here. Pictures are made with POST /dalle and POST /v1/images/generations.`,
-  );
+  const message = `There is no ${request.method} ${shown} here. Pictures are made with POST /dalle and POST /v1/images/generations.`;
+  throw new AppError("not_found", message);
 };
 
 function toAppError(thrown: unknown): AppError {

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer, STATUS_CODES, type RequestListener, type Server } from "node:http";
 import type { Duplex } from "node:stream";
-import { AppError, describeError, ERROR_CODES, type ErrorCode } from "../errors.js";
+import { AppError, describeError, ERROR_CODES } from "../errors.js";
 import { createErrorBody } from "./errors.js";
 
 /** Limits for receiving a request; how long the answer takes is the queue's business. */
@@ -83,14 +83,15 @@ function describeListenError(error: unknown, port: number, host: string): string
 /** Answers what Node could not read as HTTP in the same shape as every other error. */
 function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-  const code: ErrorCode =
-    error.code === "HPE_HEADER_OVERFLOW" ? "headers_too_large" : "invalid_request";
-  const message =
-    code === "headers_too_large"
-      ? "The headers of the request are too large."
-      : "The request is not valid HTTP, or was not received in time.";
-  const body = JSON.stringify(createErrorBody(new AppError(code, message)));
-  const { status } = ERROR_CODES[code];
+  const refusal =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? new AppError("headers_too_large", "The headers of the request are too large.")
+      : new AppError(
+          "invalid_request",
+          "The request is not valid HTTP, or was not received in time.",
+        );
+  const body = JSON.stringify(createErrorBody(refusal));
+  const { status } = ERROR_CODES[refusal.code];
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`,
     "content-type: application/json; charset=utf-8",

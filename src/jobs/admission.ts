@@ -105,13 +105,10 @@ function describePhase({ phase }: SidecarStatus): string {
   return ` (${name}: ${phase.done} of ${phase.total} ${phase.unit}${left})`;
 }
 
-function describeFailure(status: SidecarStatus, howOften = ""): string {
-  if (status.state !== "failed" && status.state !== "backing_off") return "the sidecar is stopping";
+function describeFailure({ state, lastFailure }: SidecarStatus, howOften = ""): string {
+  if (state === "stopped") return "the sidecar is stopping";
+  if (lastFailure === null) return "the sidecar stopped";
   // A next try would end the same way: the caller learns what has to be put right.
-  if (status.state === "failed" && status.lastFailure !== null) {
-    return toPublicReason(status.lastFailure.reason);
-  }
-  return status.lastFailure === null
-    ? "the sidecar stopped"
-    : `the sidecar stopped${howOften}; /health_check and the log say why`;
+  if (state === "failed") return toPublicReason(lastFailure.reason);
+  return `the sidecar stopped${howOften}; /health_check and the log say why`;
 }

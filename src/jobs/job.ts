@@ -130,8 +130,6 @@ export class Job implements JobHandle {
 
 function createDeadlineError(deadlineInMs: number): AppError {
   const seconds = Math.round(deadlineInMs / 100) / 10;
-  return new AppError(
-    "deadline_exceeded",
-    `The request was not finished within ${seconds} s. Ask for fewer images at a time, or start the server with a larger --request_timeout.`,
-  );
+  const message = `The request was not finished within ${seconds} s. Ask for fewer images at a time, or start the server with a larger --request_timeout.`;
+  return new AppError("deadline_exceeded", message);
 }

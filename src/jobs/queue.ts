@@ -61,7 +61,9 @@ export class JobQueue implements Broker {
   }
 
   submit(spec: JobSpec, listener: JobListener): JobHandle {
-    const refusal = this.#refuse(spec);
+    const { admission, quarantine } = this.#options;
+    const refusal =
+      admission.refusal() ?? quarantine.refusal(spec.prompt) ?? this.refusal(spec.seeds.length);
     if (refusal !== null) {
       this.#counts.rejectedJobs += 1;
       throw refusal;
@@ -128,11 +130,6 @@ export class JobQueue implements Broker {
     }, timeoutMs);
     await new Promise<void>((resolve) => this.#idleListeners.add(resolve));
     clearTimeout(timer);
-  }
-
-  #refuse({ prompt, seeds }: JobSpec): AppError | null {
-    const { admission, quarantine } = this.#options;
-    return admission.refusal() ?? quarantine.refusal(prompt) ?? this.refusal(seeds.length);
   }
 
   #countTasks(...states: readonly TaskState[]): number {
@@ -221,9 +218,7 @@ export class JobQueue implements Broker {
   }
 }
 
-function toTaskError(error: unknown): AppError {
-  if (error instanceof AppError) return error;
-  return new AppError("internal_error", "A fault of the server ended the request.", {
-    cause: error,
-  });
+function toTaskError(cause: unknown): AppError {
+  if (cause instanceof AppError) return cause;
+  return new AppError("internal_error", "A fault of the server ended the request.", { cause });
 }

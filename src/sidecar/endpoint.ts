@@ -23,11 +23,9 @@ export interface Endpoint {
   removeNow(): void;
 }
 
-export type EndpointOptions = Pick<SupervisorOptions, "runFolderParent" | "transport">;
-
 /** Creates the folder and binds the socket; what was made is removed again when that fails. */
 export async function openEndpoint(
-  { runFolderParent, transport: choice }: EndpointOptions,
+  { runFolderParent, transport: choice }: Pick<SupervisorOptions, "runFolderParent" | "transport">,
   events: EventLog,
   onFrames: FramesListener,
 ): Promise<Endpoint> {

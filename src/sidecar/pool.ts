@@ -15,7 +15,7 @@ const STATES_BY_USE: readonly SidecarState[] = [
 ];
 
 /** What a pool needs of a member. */
-export type PoolMember = Pick<
+type PoolMember = Pick<
   Supervisor,
   keyof TaskRunner | "freeSeats" | "status" | "onStatus" | "start" | "restart" | "stop" | "kill"
 >;

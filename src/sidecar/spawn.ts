@@ -19,7 +19,7 @@ import { waitMs } from "./wait.js";
 /** How many log lines go into the report of a failure. */
 const REPORTED_LINE_COUNT = 40;
 
-export interface SpawnOptions extends Omit<SupervisorOptions, "transport"> {
+interface SpawnOptions extends Omit<SupervisorOptions, "transport"> {
   /** Which spawn of its sidecar this is. */
   readonly number: number;
   readonly transport: Transport;
@@ -28,7 +28,7 @@ export interface SpawnOptions extends Omit<SupervisorOptions, "transport"> {
   readonly onFreed: () => void;
 }
 
-export type SpawnState = "starting" | "loading" | "ready" | "ending";
+type SpawnState = "starting" | "loading" | "ready" | "ending";
 
 /** One spawn of the sidecar from its start to its last line: process, link and watch. */
 export class Spawn {
@@ -128,32 +128,30 @@ export class Spawn {
       prefetch,
       acceptLimitMs: limits.acceptLimitMs,
       send: (message) => this.#send(message),
-      events: {
-        onWelcomed: () => {
-          this.#startTimeout.noteHello();
-          this.#enter("loading");
-          this.#liveness.start();
-        },
-        onPhase: (phase) => {
-          this.#progress.note(phase);
-          if (phase.name === "download") this.#startTimeout.noteDownload();
-          onChange();
-        },
-        onReady: () => {
-          this.#readyAtMs = performance.now();
-          this.#progress.clear();
-          this.#liveness.noteReady();
-          this.#startTimeout.stop();
-          this.#enter("ready");
-        },
-        onBeat: (beat) => {
-          this.#rssBytes = beat.rssBytes;
-          this.#liveness.noteBeat(beat);
-        },
-        onFreed,
-        onFailure: (failure) => {
-          this.#fail(failure);
-        },
+      onWelcomed: () => {
+        this.#startTimeout.noteHello();
+        this.#enter("loading");
+        this.#liveness.start();
+      },
+      onPhase: (phase) => {
+        this.#progress.note(phase);
+        if (phase.name === "download") this.#startTimeout.noteDownload();
+        onChange();
+      },
+      onReady: () => {
+        this.#readyAtMs = performance.now();
+        this.#progress.clear();
+        this.#liveness.noteReady();
+        this.#startTimeout.stop();
+        this.#enter("ready");
+      },
+      onBeat: (beat) => {
+        this.#rssBytes = beat.rssBytes;
+        this.#liveness.noteBeat(beat);
+      },
+      onFreed,
+      onFailure: (failure) => {
+        this.#fail(failure);
       },
     });
   }

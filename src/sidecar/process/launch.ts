@@ -10,7 +10,7 @@ export interface Launch {
 }
 
 /** What a spawn needs to connect. */
-export interface Introduction {
+interface Introduction {
   readonly endpoint: string;
   readonly identity: string;
   readonly token: string;

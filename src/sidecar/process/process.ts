@@ -26,7 +26,7 @@ const EXECA_OPTIONS = {
   reject: false,
 } as const;
 
-export interface ProcessEvents {
+interface ProcessEvents {
   /** One line of either output stream. */
   readonly onLine: (line: string) => void;
   /** The process itself has ended; its output may not have been read to the end. */

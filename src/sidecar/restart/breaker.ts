@@ -6,7 +6,7 @@
  * - `half_open`: one trial runs; it decides what comes next
  */
 export const BREAKER_STATES = ["closed", "open", "half_open"] as const;
-export type BreakerState = (typeof BREAKER_STATES)[number];
+type BreakerState = (typeof BREAKER_STATES)[number];
 
 export interface BreakerStatus {
   readonly state: BreakerState;

@@ -47,14 +47,12 @@ function createClient(prefetch: number | null = 0, given: SidecarConfig = config
       if (copy !== null) sent.push(copy);
       await Promise.resolve();
     },
-    events: {
-      onWelcomed: () => said.push("welcomed"),
-      onPhase: ({ name }) => said.push(name),
-      onReady: () => said.push("ready"),
-      onBeat: ({ sequence }) => said.push(`beat ${sequence}`),
-      onFreed: () => said.push("freed"),
-      onFailure: (failure) => failures.push(failure),
-    },
+    onWelcomed: () => said.push("welcomed"),
+    onPhase: ({ name }) => said.push(name),
+    onReady: () => said.push("ready"),
+    onBeat: ({ sequence }) => said.push(`beat ${sequence}`),
+    onFreed: () => said.push("freed"),
+    onFailure: (failure) => failures.push(failure),
   });
   onTestFinished(() => {
     client.close(new AppError("shutting_down", "The test is over."));

@@ -8,7 +8,7 @@ export interface Scene {
   /** Options of the fake sidecar; without it the real one serves. */
   readonly sidecar?: string;
   readonly flags?: string;
-  /** The health in which each group of requests comes; by default every sidecar is ready. */
+  /** The health in which each group of requests comes; by default every sidecar is ready and, unless tasks are held, idle. */
   readonly isReached?: (health: Health) => boolean;
   /** What happens while the requests of the first group wait for the gate of the fake sidecar. */
   readonly whileHeld?: (server: BuiltServer) => unknown;
@@ -68,7 +68,7 @@ export const SCENES: Readonly<Record<string, Scene>> = {
 
 /** Sends the groups of a scene in their order, each when its time has come, and ends the server. */
 export async function play(
-  { isReached = areAllReady, whileHeld }: Scene,
+  { whileHeld, isReached = whileHeld === undefined ? areAllIdle : areAllReady }: Scene,
   server: BuiltServer,
   groups: readonly (() => Promise<void>)[],
 ): Promise<void> {
@@ -92,5 +92,10 @@ export async function play(
 }
 
 function areAllReady({ sidecars }: Health): boolean {
-  return sidecars.every(({ state, running }) => state === "ready" && running === 0);
+  return sidecars.every(({ state }) => state === "ready");
+}
+
+/** Ready, and every task of the requests before is gone. */
+function areAllIdle(health: Health): boolean {
+  return areAllReady(health) && health.sidecars.every(({ running }) => running === 0);
 }
