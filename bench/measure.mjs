@@ -1,7 +1,7 @@
 /** Measures requests over HTTP, and sums up what was measured. */
-import { Agent, request } from "node:http";
-import { text } from "node:stream/consumers";
+import { Agent } from "node:http";
 import { z } from "zod";
+import { exchange } from "../test/harness/http.mjs";
 
 const agent = new Agent({ keepAlive: true });
 const answerSchema = z.object({ generatedImages: z.array(z.string()) });
@@ -16,31 +16,13 @@ const answerSchema = z.object({ generatedImages: z.array(z.string()) });
  */
 export async function timeRequest(url, imageCount, seed) {
   const started = performance.now();
-  const body = JSON.stringify({ text: "a red circle", num_images: imageCount, seed });
-  const answer = await post(`${url}/dalle`, body);
-  const { generatedImages } = answerSchema.parse(JSON.parse(answer));
+  const request = JSON.stringify({ text: "a red circle", num_images: imageCount, seed });
+  const { body } = await exchange(`${url}/dalle`, { method: "POST", agent, body: request });
+  const { generatedImages } = answerSchema.parse(JSON.parse(body));
   if (generatedImages.length !== imageCount) {
-    throw new Error(`asked for ${imageCount} images, got ${answer.slice(0, 200)}`);
+    throw new Error(`asked for ${imageCount} images, got ${body.slice(0, 200)}`);
   }
   return performance.now() - started;
-}
-
-/**
- * Plain node:http, because `fetch` itself takes a noticeable part of the time that is measured here.
- *
- * @param {string} url
- * @param {string} body
- * @returns {Promise<string>}
- */
-function post(url, body) {
-  return new Promise((resolve, reject) => {
-    const headers = { "content-length": Buffer.byteLength(body) };
-    const call = request(url, { agent, method: "POST", headers }, (response) => {
-      text(response).then(resolve, reject);
-    });
-    call.on("error", reject);
-    call.end(body);
-  });
 }
 
 /**
@@ -51,4 +33,15 @@ function post(url, body) {
 export function quantile(values, share) {
   const sorted = values.toSorted((one, other) => one - other);
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
+
+/**
+ * Prints a Markdown table, with all but its first column to the right.
+ *
+ * @param {readonly [readonly string[], ...(readonly string[])[]]} rows the first is the head
+ */
+export function printTable([head, ...rows]) {
+  const rule = head.map((_, column) => (column === 0 ? "---" : "---:"));
+  for (const row of [head, rule, ...rows]) process.stdout.write(`| ${row.join(" | ")} |\n`);
+  process.stdout.write("\n");
 }

@@ -6,7 +6,7 @@ import { cpus } from "node:os";
 import { BuiltServer } from "../test/harness/built-server.mjs";
 import { readResidentBytes } from "../test/harness/procfs.mjs";
 import { fakeSidecar } from "../test/harness/sidecar-program.mjs";
-import { quantile, timeRequest } from "./measure.mjs";
+import { printTable, quantile, timeRequest } from "./measure.mjs";
 
 const STARTS = 5;
 const IMAGE_COUNTS = [1, 4, 9];
@@ -16,10 +16,15 @@ const OVERHEAD_WARM_UP = 100;
 const IMAGE_TOKENS = 256;
 const MIB = 2 ** 20;
 
-/** @typedef {{ server: BuiltServer, listenMs: number, readyMs: number }} Start */
-
-const starts = await timeStarts(process.argv.slice(2));
-const [{ server }] = starts;
+/** @type {number[]} */
+const listenTimes = [];
+/** @type {number[]} */
+const readyTimes = [];
+let server = await start();
+while (readyTimes.length < STARTS) {
+  await end(server);
+  server = await start();
+}
 const { model, sidecar } = await server.health();
 const side = Number(sidecar.imageSize?.split("x")[0]);
 const secondsByCount = await timeImages(server);
@@ -30,63 +35,37 @@ const overheads = await timeOverhead();
 
 const one = secondsByCount.get(1) ?? Number.NaN;
 const overhead = quantile(overheads, 0.5);
-const listenTimes = starts.map(({ listenMs }) => listenMs);
-const readyTimes = starts.map(({ readyMs }) => readyMs);
-print(`DALL-E ${model}, ${side}x${side} pixels, ${String(sidecar.device)}, ${cpus().length} cores`);
-print();
-print(
-  "| images | seconds a request | seconds an image | image tokens a second | against 1 image |",
-);
-print("| ---: | ---: | ---: | ---: | ---: |");
-for (const [count, seconds] of secondsByCount) {
-  const tokens = (count * IMAGE_TOKENS) / seconds;
-  const ratio = (seconds / count / one).toFixed(2);
-  print(
-    `| ${count} | ${seconds.toFixed(3)} | ${(seconds / count).toFixed(3)} | ${tokens.toFixed(0)} | ${ratio} |`,
-  );
-}
-print();
-print("| what | value |");
-print("| --- | ---: |");
-print(
-  `| start to open port, median of ${STARTS} starts | ${quantile(listenTimes, 0.5).toFixed(0)} ms |`,
-);
-print(
-  `| start to ready, median of ${STARTS} starts | ${(quantile(readyTimes, 0.5) / 1000).toFixed(1)} s |`,
-);
-print(`| the slowest of them | ${(Math.max(...readyTimes) / 1000).toFixed(1)} s |`);
-print(
-  `| server overhead a request, no-op sidecar, median of ${OVERHEAD_REPEATS} | ${overhead.toFixed(2)} ms |`,
-);
-print(`| the same, 95th percentile | ${quantile(overheads, 0.95).toFixed(2)} ms |`);
-print(`| overhead against one real image | ${((100 * overhead) / 1000 / one).toFixed(1)} % |`);
-print(`| memory of the server | ${(serverBytes / MIB).toFixed(0)} MiB |`);
-print(`| memory of the sidecar | ${(sidecarBytes / MIB).toFixed(0)} MiB |`);
+const imageRows = [...secondsByCount].map(([count, seconds]) => {
+  const each = seconds / count;
+  const tokens = (IMAGE_TOKENS / each).toFixed(0);
+  return [String(count), seconds.toFixed(3), each.toFixed(3), tokens, (each / one).toFixed(2)];
+});
+const machine = `${String(sidecar.device)}, ${cpus().length} cores`;
+process.stdout.write(`DALL-E ${model}, ${side}x${side} pixels, ${machine}\n\n`);
+printTable([
+  ["images", "seconds a request", "seconds an image", "image tokens a second", "against 1 image"],
+  ...imageRows,
+]);
+printTable([
+  ["what", "value"],
+  [`start to open port, median of ${STARTS} starts`, ms(quantile(listenTimes, 0.5), 0)],
+  [`start to ready, median of ${STARTS} starts`, seconds(quantile(readyTimes, 0.5))],
+  ["the slowest of them", seconds(Math.max(...readyTimes))],
+  [`server overhead a request, no-op sidecar, median of ${OVERHEAD_REPEATS}`, ms(overhead, 2)],
+  ["the same, 95th percentile", ms(quantile(overheads, 0.95), 2)],
+  ["overhead against one real image", `${((100 * overhead) / 1000 / one).toFixed(1)} %`],
+  ["memory of the server", mib(serverBytes)],
+  ["memory of the sidecar", mib(sidecarBytes)],
+]);
 
-/**
- * @param {readonly string[]} flags
- * @returns {Promise<[Start, ...Start[]]>} the last one first: its server runs
- */
-async function timeStarts(flags) {
-  /** @type {[Start, ...Start[]]} */
-  const times = [await timeStart(flags)];
-  while (times.length < STARTS) {
-    await end(times[0].server);
-    times.unshift(await timeStart(flags));
-  }
-  return times;
-}
-
-/**
- * @param {readonly string[]} flags
- * @returns {Promise<Start>}
- */
-async function timeStart(flags) {
+/** Starts the server with the flags of the command line, and notes how long it took. */
+async function start() {
   const startedMs = performance.now();
-  const started = await BuiltServer.start({ flags });
-  const listenMs = performance.now() - startedMs;
+  const started = await BuiltServer.start({ flags: process.argv.slice(2) });
+  listenTimes.push(performance.now() - startedMs);
   await started.untilReady();
-  return { server: started, listenMs, readyMs: performance.now() - startedMs };
+  readyTimes.push(performance.now() - startedMs);
+  return started;
 }
 
 /** @param {BuiltServer} running */
@@ -127,6 +106,20 @@ async function timeOverhead() {
   return times;
 }
 
-function print(line = "") {
-  process.stdout.write(`${line}\n`);
+/**
+ * @param {number} time in milliseconds
+ * @param {number} digits
+ */
+function ms(time, digits) {
+  return `${time.toFixed(digits)} ms`;
+}
+
+/** @param {number} time in milliseconds */
+function seconds(time) {
+  return `${(time / 1000).toFixed(1)} s`;
+}
+
+/** @param {number} bytes */
+function mib(bytes) {
+  return `${(bytes / MIB).toFixed(0)} MiB`;
 }

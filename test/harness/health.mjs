@@ -1,7 +1,6 @@
 /** Asks a server how it is: the part of /health_check that tests, soak and benches read. */
-import { get } from "node:http";
-import { text as readText } from "node:stream/consumers";
 import { z } from "zod";
+import { exchange } from "./http.mjs";
 
 const sidecarSchema = z.looseObject({
   state: z.string(),
@@ -37,25 +36,9 @@ const healthSchema = z.looseObject({
 /** @typedef {z.output<typeof healthSchema>} Health */
 
 /**
- * Asks on a connection of its own: one that stays open would count as a descriptor of the server.
- *
- * @param {string} url
- * @returns {Promise<{ status: number, body: string }>}
- */
-export function ask(url) {
-  return new Promise((resolve, reject) => {
-    get(url, { agent: false }, (response) => {
-      readText(response).then((body) => {
-        resolve({ status: response.statusCode ?? 0, body });
-      }, reject);
-    }).on("error", reject);
-  });
-}
-
-/**
  * @param {string} url of the server
  * @returns {Promise<Health>}
  */
 export async function readHealth(url) {
-  return healthSchema.parse(JSON.parse((await ask(`${url}/health_check`)).body));
+  return healthSchema.parse(JSON.parse((await exchange(`${url}/health_check`)).body));
 }

@@ -1,14 +1,15 @@
 /** One request of a soak: sends it, perhaps goes away, and judges the answer. */
-import { request } from "node:http";
-import { text as readText } from "node:stream/consumers";
 import sharp from "sharp";
 import { z } from "zod";
+import { exchange } from "../harness/http.mjs";
 import { IMAGE_SIDE } from "./server.mjs";
 
 /** Far longer than the server may take with everything that goes wrong. */
 const ANSWER_LIMIT_MS = 120_000;
 /** What a request may be answered with when something went wrong through no fault of its own. */
 const FAIR_CODES = ["queue_full", "not_ready", "shutting_down", "sidecar_crashed"];
+/** Those of them that say when to come again. */
+const LATER_CODES = ["queue_full", "not_ready"];
 /** The body of any answer. */
 const bodySchema = z.looseObject({
   error: z.looseObject({ code: z.string() }).optional(),
@@ -21,11 +22,11 @@ const COLOUR_TOLERANCE = { png: 0, jpeg: 6, webp: 10 };
 
 /**
  * @typedef {import("./schedule.mjs").PlannedRequest} PlannedRequest
+ * @typedef {import("../harness/http.mjs").Answer} Answer
  *
  * @typedef {object} Outcome
- * @property {"answered" | "left" | "broken"} kind
- * @property {string} code `ok`, the code of the error, or what broke
- * @property {string | null} requestId
+ * @property {string} code `ok`, the code of the error, `left`, or what broke
+ * @property {string | null} requestId null: the caller left, or it was not answered
  * @property {number} images that came
  * @property {readonly string[]} problems with it: breaches of what the server promises
  */
@@ -39,18 +40,16 @@ const COLOUR_TOLERANCE = { png: 0, jpeg: 6, webp: 10 };
 export async function call(url, planned, isColoured) {
   try {
     const answer = await send(url, planned);
-    if (answer === null) return { ...NOTHING, kind: "left", code: "left" };
-    const judged = await judge(planned, answer, isColoured);
-    return { ...NOTHING, kind: "answered", ...judged, requestId: answer.requestId };
+    if (answer === null) return { code: "left", requestId: null, images: 0, problems: [] };
+    const requestId = String(answer.headers["x-request-id"]);
+    const { code, images, problems } = await judge(planned, answer, isColoured);
+    const named = problems.map((problem) => `${planned.prompt}: ${problem}`);
+    return { code, requestId, images, problems: named };
   } catch (error) {
     const code = error instanceof Error ? error.message : String(error);
-    return { ...NOTHING, kind: "broken", code, problems: [`${planned.prompt}: ${code}`] };
+    return { code, requestId: null, images: 0, problems: [`${planned.prompt}: ${code}`] };
   }
 }
-
-const NOTHING = /** @type {const} */ ({ requestId: null, images: 0, problems: [] });
-
-/** @typedef {{ status: number, body: string, requestId: string, retryAfter: string | undefined }} Answer */
 
 /**
  * @param {string} url
@@ -58,16 +57,12 @@ const NOTHING = /** @type {const} */ ({ requestId: null, images: 0, problems: []
  * @returns {Promise<Answer | null>} null: the caller has left
  */
 async function send(url, planned) {
-  const { path, body } = describe(planned);
+  const { path, fields } = describe(planned);
   const limit = AbortSignal.timeout(ANSWER_LIMIT_MS);
   const leave = AbortSignal.timeout(Math.round(planned.leaveAfterMs ?? 2 * ANSWER_LIMIT_MS));
   const signal = AbortSignal.any([limit, leave]);
   try {
-    const response = await post(`${url}${path}`, body, signal);
-    const requestId = String(response.headers["x-request-id"]);
-    const retryAfter = response.headers["retry-after"];
-    const content = await readText(response);
-    return { status: response.statusCode ?? 0, body: content, requestId, retryAfter };
+    return await exchange(url + path, { method: "POST", signal, body: JSON.stringify(fields) });
   } catch (error) {
     if (limit.aborted) throw new Error(`no answer within ${ANSWER_LIMIT_MS} ms`, { cause: error });
     if (leave.aborted) return null;
@@ -75,29 +70,14 @@ async function send(url, planned) {
   }
 }
 
-/**
- * On a connection of its own, as of a caller who comes once.
- *
- * @param {string} url
- * @param {string} body
- * @param {AbortSignal} signal
- * @returns {Promise<import("node:http").IncomingMessage>}
- */
-function post(url, body, signal) {
-  return new Promise((resolve, reject) => {
-    request(url, { method: "POST", agent: false, signal }, resolve).on("error", reject).end(body);
-  });
-}
-
 /** @param {PlannedRequest} planned */
 function describe({ kind, prompt, imageCount, seed, format }) {
-  if (kind === "wrong")
-    return { path: "/dalle", body: JSON.stringify({ text: prompt, seed: "x" }) };
-  if (kind === "dalle") {
-    return { path: "/dalle", body: JSON.stringify({ text: prompt, num_images: imageCount, seed }) };
+  if (kind === "v1") {
+    const fields = { prompt, n: imageCount, seed, output_format: format };
+    return { path: "/v1/images/generations", fields };
   }
-  const fields = { prompt, n: imageCount, seed, output_format: format };
-  return { path: "/v1/images/generations", body: JSON.stringify(fields) };
+  const fields = { text: prompt, num_images: imageCount, seed: kind === "wrong" ? "x" : seed };
+  return { path: "/dalle", fields };
 }
 
 /**
@@ -106,33 +86,25 @@ function describe({ kind, prompt, imageCount, seed, format }) {
  * @param {boolean} isColoured
  * @returns {Promise<Pick<Outcome, "code" | "images" | "problems">>}
  */
-async function judge(planned, { status, body, retryAfter }, isColoured) {
-  const answer = bodySchema.parse(JSON.parse(body));
-  if (status !== 200) {
-    const code = answer.error?.code ?? "untyped";
-    const isFair = planned.kind === "wrong" ? code === "invalid_value" : FAIR_CODES.includes(code);
-    const waitS = Number(retryAfter);
-    const isHonest = !["queue_full", "not_ready"].includes(code) || (waitS >= 1 && waitS <= 60);
-    return {
-      code,
-      images: 0,
-      problems: [
-        ...(isFair ? [] : [`${planned.prompt}: status ${status}, ${body.slice(0, 300)}`]),
-        ...(isHonest ? [] : [`${planned.prompt}: Retry-After is ${String(retryAfter)}`]),
-      ],
-    };
-  }
-  const images =
-    answer.data ??
-    (answer.generatedImages ?? []).map((b64_json, index) => ({
-      b64_json,
-      seed: answer.seeds?.[index] ?? Number.NaN,
-    }));
+async function judge(planned, { status, headers, body }, isColoured) {
+  const { error, data, generatedImages = [], seeds = [] } = bodySchema.parse(JSON.parse(body));
   const problems = [];
+  if (status !== 200) {
+    const code = error?.code ?? "untyped";
+    const isFair = planned.kind === "wrong" ? code === "invalid_value" : FAIR_CODES.includes(code);
+    if (!isFair) problems.push(`status ${status}, ${body.slice(0, 300)}`);
+    const waitS = Number(headers["retry-after"]);
+    if (LATER_CODES.includes(code) && !(waitS >= 1 && waitS <= 60)) {
+      problems.push(`Retry-After is ${String(headers["retry-after"])}`);
+    }
+    return { code, images: 0, problems };
+  }
+  const dalle = generatedImages.map((b64_json, index) => ({ b64_json, seed: seeds[index] }));
+  const images = data ?? dalle;
   if (planned.kind === "wrong" || images.length !== planned.imageCount) {
     problems.push(`asked for ${planned.imageCount} images, got ${images.length}`);
   }
-  for (const [index, { b64_json, seed }] of images.entries()) {
+  for (const [index, { b64_json, seed = Number.NaN }] of images.entries()) {
     if (planned.seed !== null && seed !== planned.seed + index) {
       problems.push(`image ${index} has seed ${seed} instead of ${planned.seed} + ${index}`);
     }
@@ -140,8 +112,7 @@ async function judge(planned, { status, body, retryAfter }, isColoured) {
     const flaw = await findFlaw(bytes, planned.format, isColoured ? seed : null);
     if (flaw !== null) problems.push(`image ${index}: ${flaw}`);
   }
-  const named = problems.map((problem) => `${planned.prompt}: ${problem}`);
-  return { code: "ok", images: images.length, problems: named };
+  return { code: "ok", images: images.length, problems };
 }
 
 /**

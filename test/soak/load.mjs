@@ -1,6 +1,6 @@
 /** Runs a schedule against a server: requests, faults, and questions whether it is ready, all at the same time. */
 import { setTimeout as waitMs } from "node:timers/promises";
-import { ask } from "../harness/health.mjs";
+import { exchange } from "../harness/http.mjs";
 import { call } from "./caller.mjs";
 import { inflict } from "./faults.mjs";
 import { listMendedTimes } from "./schedule.mjs";
@@ -15,116 +15,76 @@ const UNNOTICED_MS = 8_000;
  * @typedef {import("./schedule.mjs").Schedule} Schedule
  * @typedef {import("../harness/built-server.mjs").BuiltServer} BuiltServer
  *
- * @typedef {object} Load what became of a schedule
- * @property {Outcome[]} outcomes
- * @property {string[]} faults that happened
- * @property {number} probes
- * @property {number} readyProbes
- * @property {string[]} problems
- *
  * @typedef {object} Probe one question whether it is ready, and the request after a yes
  * @property {number} atMs
  * @property {number} endMs
  * @property {Outcome | null} outcome null: it was not ready
+ *
+ * @typedef {object} Load what became of schedules
+ * @property {Outcome[]} outcomes
+ * @property {string[]} faults that happened
+ * @property {Probe[]} probes
+ * @property {string[]} problems
  */
 
 /** @type {Omit<PlannedRequest, "prompt" | "seed">} */
 const PROBE = { atMs: 0, kind: "dalle", imageCount: 1, format: "jpeg", leaveAfterMs: null };
 
 /**
- * Resolves when every request has ended.
+ * Resolves when every request of a schedule has ended; what became of it is added to the load.
  *
  * @param {BuiltServer} server
  * @param {Schedule} schedule
  * @param {boolean} isColoured see `call`
- * @returns {Promise<Load>}
+ * @param {Load} load
  */
-export async function runLoad(server, schedule, isColoured) {
-  const run = new Run(server, schedule, isColoured);
-  const [outcomes, faults, probes] = await Promise.all([
-    run.sendAll(),
-    run.inflictAll(),
-    run.probeAll(),
-  ]);
-  const probed = probes.flatMap(({ outcome }) => outcome ?? []);
-  return {
-    outcomes: [...outcomes, ...probed],
-    faults: faults.filter(({ hasHappened }) => hasHappened).map((fault) => fault.name),
-    probes: probes.length,
-    readyProbes: probed.length,
-    problems: [
-      ...findBrokenPromises(probes, faults),
-      ...findOutages(probes, schedule.durationMs).map((outage) => `${schedule.name}: ${outage}`),
-    ],
-  };
-}
+export async function runLoad(server, schedule, isColoured, load) {
+  const startMs = performance.now();
+  const nowMs = () => performance.now() - startMs;
+  const untilMs = (/** @type {number} */ atMs) => waitMs(Math.max(0, atMs - nowMs()));
+  const send = (/** @type {PlannedRequest} */ planned) => call(server.url, planned, isColoured);
 
-/** A schedule that is being run; its three parts run at the same time. */
-class Run {
-  #startMs = performance.now();
-  #server;
-  #schedule;
-  #isColoured;
-
-  /**
-   * @param {BuiltServer} server
-   * @param {Schedule} schedule
-   * @param {boolean} isColoured
-   */
-  constructor(server, schedule, isColoured) {
-    this.#server = server;
-    this.#schedule = schedule;
-    this.#isColoured = isColoured;
-  }
-
-  async sendAll() {
+  const sendAll = async () => {
     const outcomes = [];
-    for (const planned of this.#schedule.requests) {
-      await this.#until(planned.atMs);
-      outcomes.push(this.#send(planned));
+    for (const planned of schedule.requests) {
+      await untilMs(planned.atMs);
+      outcomes.push(send(planned));
     }
-    return Promise.all(outcomes);
-  }
+    load.outcomes.push(...(await Promise.all(outcomes)));
+  };
 
-  async inflictAll() {
-    const faults = [];
-    for (const fault of this.#schedule.faults) {
-      await this.#until(fault.atMs);
-      const atMs = this.#nowMs();
-      faults.push({ name: fault.name, atMs, hasHappened: await inflict(this.#server, fault) });
+  /** @type {{ atMs: number }[]} */
+  const faults = [];
+  const inflictAll = async () => {
+    for (const fault of schedule.faults) {
+      await untilMs(fault.atMs);
+      faults.push({ atMs: nowMs() });
+      if (await inflict(server, fault)) load.faults.push(fault.name);
     }
-    return faults;
-  }
+  };
 
-  /** Asks whether the server is ready, and sends a request whenever it is. */
-  async probeAll() {
-    /** @type {Probe[]} */
-    const probes = [];
-    while (this.#nowMs() <= this.#schedule.durationMs) {
-      const atMs = this.#nowMs();
-      const { status } = await ask(`${this.#server.url}/ready`);
+  /** @type {Probe[]} */
+  const probes = [];
+  const probeAll = async () => {
+    while (nowMs() <= schedule.durationMs) {
+      const atMs = nowMs();
+      const { status } = await exchange(`${server.url}/ready`);
       const seed = probes.length + 1;
-      const request = { ...PROBE, prompt: `${this.#schedule.name} probe ${seed}`, seed };
-      const outcome = status === 200 ? await this.#send(request) : null;
-      probes.push({ atMs, endMs: this.#nowMs(), outcome });
+      const request = { ...PROBE, prompt: `${schedule.name} probe ${seed}`, seed };
+      const outcome = status === 200 ? await send(request) : null;
+      probes.push({ atMs, endMs: nowMs(), outcome });
       await waitMs(PROBE_GAP_MS);
     }
-    return probes;
-  }
+  };
 
-  /** @param {PlannedRequest} planned */
-  #send(planned) {
-    return call(this.#server.url, planned, this.#isColoured);
-  }
-
-  #nowMs() {
-    return performance.now() - this.#startMs;
-  }
-
-  /** @param {number} atMs */
-  async #until(atMs) {
-    await waitMs(Math.max(0, atMs - this.#nowMs()));
-  }
+  await Promise.all([sendAll(), inflictAll(), probeAll()]);
+  load.probes.push(...probes);
+  load.outcomes.push(...probes.flatMap(({ outcome }) => outcome ?? []));
+  const outages = findOutages(probes, schedule.durationMs);
+  load.problems.push(
+    ...findBrokenPromises(probes, faults),
+    ...outages.map((outage) => `${schedule.name}: ${outage}`),
+  );
 }
 
 /**

@@ -26,22 +26,24 @@ export function findBadLines(lines) {
  * What is wrong with how the requests ended.
  *
  * @param {readonly LogLine[]} lines
- * @param {readonly string[]} requestIds those that were answered
- * @param {number} leftCount how many callers went away
+ * @param {readonly import("./caller.mjs").Outcome[]} outcomes
  */
-export function findBadEnds(lines, requestIds, leftCount) {
-  /** @type {Map<string, number>} */
-  const ends = new Map();
+export function findBadEnds(lines, outcomes) {
+  /** @type {Map<string | undefined, number>} */
+  const counts = new Map();
   for (const { msg, requestId } of lines) {
-    if (requestId === undefined || !ENDS.includes(msg)) continue;
-    ends.set(requestId, (ends.get(requestId) ?? 0) + 1);
+    if (ENDS.includes(msg)) counts.set(requestId, (counts.get(requestId) ?? 0) + 1);
   }
+  const problems = outcomes.flatMap(({ requestId }) => {
+    const count = counts.get(requestId ?? undefined) ?? 0;
+    return requestId === null || count === 1
+      ? []
+      : [`${requestId} ended ${count} times in the log`];
+  });
   const droppedCount = lines.filter(({ msg }) => msg === LEFT).length;
-  const unequal = requestIds.filter((id) => ends.get(id) !== 1);
-  return [
-    ...(droppedCount > leftCount
-      ? [`${droppedCount} requests were dropped, but only ${leftCount} callers left`]
-      : []),
-    ...unequal.map((id) => `${id} ended ${ends.get(id) ?? 0} times in the log`),
-  ];
+  const leftCount = outcomes.filter(({ code }) => code === "left").length;
+  if (droppedCount > leftCount) {
+    problems.push(`${droppedCount} requests were dropped, but only ${leftCount} callers left`);
+  }
+  return problems;
 }

@@ -7,7 +7,7 @@ import { takeCensus } from "./census.mjs";
 import { hireOperator } from "./faults.mjs";
 import { runLoad } from "./load.mjs";
 import { findBadEnds, findBadLines } from "./log-check.mjs";
-import { createSchedule, PACES } from "./schedule.mjs";
+import { createSchedule, FORMATS, PACES } from "./schedule.mjs";
 import { startServer } from "./server.mjs";
 
 const LAST_REQUESTS = 8;
@@ -16,7 +16,6 @@ const END_LIMIT_MS = 5_000;
 
 /**
  * @typedef {object} RoundOptions
- * @property {string} name
  * @property {number} seed
  * @property {number} warmUpMs
  * @property {number} durationMs after the warm-up
@@ -47,30 +46,27 @@ const END_LIMIT_MS = 5_000;
  */
 export async function runRound(options) {
   const server = await startServer(options);
+  /** @type {Load} */
+  const load = { outcomes: [], faults: [], probes: [], problems: [] };
   try {
     await server.untilHealth(areReady, START_LIMIT_MS);
     const dismiss = hireOperator(server);
-    const { warm, end, load } = await loadTwice(server, options);
+    const { warm, end } = await loadTwice(server, options, load);
     await dismiss();
     const spawns = (await server.health()).sidecars.reduce((sum, one) => sum + one.generation, 0);
-    const stop = await stopUnderLoad(server, options);
-    load.outcomes.push(...stop.outcomes);
-    const ids = load.outcomes.flatMap(({ requestId }) => requestId ?? []);
-    const leftCount = load.outcomes.filter(({ kind }) => kind === "left").length;
+    if (options.faults.length === 0 && spawns > options.sidecarCount) {
+      const counts = `${spawns} spawns of ${options.sidecarCount} sidecars`;
+      load.problems.push(`a false alarm: ${counts} without a fault`);
+    }
+    await stopUnderLoad(server, options, load);
     const saved = options.isSaving ? await checkSaved(server) : null;
-    const restartProblem =
-      options.faults.length === 0 && spawns > options.sidecarCount
-        ? [`a false alarm: ${spawns} spawns of ${options.sidecarCount} sidecars without a fault`]
-        : [];
     const problems = [
       ...load.problems,
       ...load.outcomes.flatMap((outcome) => outcome.problems),
       ...compare(warm, end, options.memoryTolerance),
-      ...restartProblem,
-      ...stop.problems,
       ...(saved?.problems ?? []),
       ...findBadLines(server.lines),
-      ...findBadEnds(server.lines, ids, leftCount),
+      ...findBadEnds(server.lines, load.outcomes),
       ...(await findLeftovers(server)),
     ];
     return { options, load, spawns, warm, end, savedImages: saved?.count ?? null, problems };
@@ -91,34 +87,17 @@ function areReady({ sidecars }) {
 /**
  * @param {BuiltServer} server
  * @param {RoundOptions} options
+ * @param {Load} load
  */
-async function loadTwice(server, options) {
-  const { name, seed, warmUpMs, durationMs, sidecar, faults } = options;
-  const pace = PACES[sidecar];
-  const main = { name: `${name} main`, seed, durationMs, pace, faults };
-  const warmUp = { ...main, name: `${name} warm-up`, seed: seed + 1, durationMs: warmUpMs };
-  const isColoured = sidecar === "fake";
+async function loadTwice(server, options, load) {
+  const { seed, warmUpMs, durationMs, sidecar, faults } = options;
+  const main = { name: "main", seed, durationMs, pace: PACES[sidecar], faults };
+  const warmUp = { ...main, name: "warm-up", seed: seed + 1, durationMs: warmUpMs };
   const isSteady = options.memoryTolerance !== null;
-  const early = await runLoad(server, createSchedule(warmUp), isColoured);
+  await runLoad(server, createSchedule(warmUp), sidecar === "fake", load);
   const warm = await takeCensus(server, isSteady);
-  const late = await runLoad(server, createSchedule(main), isColoured);
-  const end = await takeCensus(server, isSteady);
-  return { warm, end, load: joinLoads(early, late) };
-}
-
-/**
- * @param {Load} one
- * @param {Load} other
- * @returns {Load}
- */
-function joinLoads(one, other) {
-  return {
-    outcomes: [...one.outcomes, ...other.outcomes],
-    faults: [...one.faults, ...other.faults],
-    probes: one.probes + other.probes,
-    readyProbes: one.readyProbes + other.readyProbes,
-    problems: [...one.problems, ...other.problems],
-  };
+  await runLoad(server, createSchedule(main), sidecar === "fake", load);
+  return { warm, end: await takeCensus(server, isSteady) };
 }
 
 /**
@@ -147,43 +126,40 @@ function compare(warm, end, memoryTolerance) {
  *
  * @param {BuiltServer} server
  * @param {RoundOptions} options
+ * @param {Load} load
  */
-async function stopUnderLoad(server, { name, sidecar, faults }) {
-  const plan = { atMs: 0, kind: /** @type {const} */ ("dalle"), imageCount: 2, leaveAfterMs: null };
-  const format = /** @type {const} */ ("jpeg");
+async function stopUnderLoad(server, { sidecar, faults }, load) {
+  /** @type {Omit<import("./schedule.mjs").PlannedRequest, "prompt" | "seed">} */
+  const plan = { atMs: 0, kind: "dalle", imageCount: 2, format: "jpeg", leaveAfterMs: null };
   const calls = Array.from({ length: LAST_REQUESTS }, (_, seed) =>
-    call(server.url, { ...plan, format, seed, prompt: `${name} last ${seed}` }, sidecar === "fake"),
+    call(server.url, { ...plan, seed, prompt: `last ${seed}` }, sidecar === "fake"),
   );
   await server.untilHealth(({ queue }) => queue.runningImages > 0);
-  const [code, all] = await Promise.all([server.stop(), Promise.all(calls)]);
+  const [exitCode, all] = await Promise.all([server.stop(), Promise.all(calls)]);
+  if (exitCode !== 0) {
+    load.problems.push(`the server ended with code ${String(exitCode)} after SIGTERM`);
+  }
   // Those that had not arrived yet are refused, or find the port closed. That none of those that had
   // arrived is cut off is seen in the log.
-  const outcomes = all.filter(({ kind }) => kind === "answered");
-  const failed = outcomes.filter(({ code: one }) => one !== "ok" && one !== "shutting_down");
-  return {
-    outcomes,
-    problems: [
-      ...(code === 0 ? [] : [`the server ended with code ${String(code)} after SIGTERM`]),
-      // A fault may have been waiting in the sidecar for its next task.
-      ...(faults.length > 0
-        ? []
-        : failed.map((outcome) => `a last request ended in ${outcome.code}`)),
-    ],
-  };
+  const outcomes = all.filter(({ requestId }) => requestId !== null);
+  load.outcomes.push(...outcomes);
+  // A fault may have been waiting in the sidecar for its next task.
+  if (faults.length > 0) return;
+  const failed = outcomes.filter(({ code }) => code !== "ok" && code !== "shutting_down");
+  load.problems.push(...failed.map(({ code }) => `a last request ended in ${code}`));
 }
 
 /** @param {BuiltServer} server that has ended */
 async function findLeftovers(server) {
+  const problems = [];
   const describe = () => `processes are left: ${server.orders.listRunning().join(", ")}`;
   const areGone = () => (server.orders.listRunning().length === 0 ? true : null);
+  await until(areGone, END_LIMIT_MS, describe).catch((/** @type {unknown} */ error) =>
+    problems.push(String(error)),
+  );
   const files = await server.listTemporary();
-  return [
-    ...(await until(areGone, END_LIMIT_MS, describe).then(
-      () => [],
-      (/** @type {unknown} */ error) => [String(error)],
-    )),
-    ...(files.length === 0 ? [] : [`temporary files left: ${files.join(", ")}`]),
-  ];
+  if (files.length > 0) problems.push(`temporary files left: ${files.join(", ")}`);
+  return problems;
 }
 
 /** @param {BuiltServer} server that has ended */
@@ -193,11 +169,11 @@ async function checkSaved({ folder }) {
   const files = entries.flatMap((one) => (one.isFile() ? [join(one.parentPath, one.name)] : []));
   const problems = [];
   for (const file of files) {
-    const isFinished = file.endsWith(".jpeg") || file.endsWith(".png") || file.endsWith(".webp");
-    const format = /** @type {"jpeg" | "png" | "webp"} */ (file.slice(file.lastIndexOf(".") + 1));
-    const flaw = isFinished
-      ? await findFlaw(await readFile(file), format, null)
-      : "it is not finished";
+    const format = FORMATS.find((one) => file.endsWith(`.${one}`));
+    const flaw =
+      format === undefined
+        ? "it is not finished"
+        : await findFlaw(await readFile(file), format, null);
     if (flaw !== null) problems.push(`saved file ${file}: ${flaw}`);
   }
   return { count: files.length, problems };

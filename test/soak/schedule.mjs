@@ -23,6 +23,7 @@ export const ORDERED_FAULTS = /** @type {const} */ ([
 /** What is done to it from outside. `SIGHUP` goes to the server: an operator wants fresh sidecars. */
 const SIGNALS = /** @type {const} */ (["SIGKILL", "SIGSTOP", "SIGTERM", "SIGHUP"]);
 export const FAULTS = /** @type {const} */ ([...ORDERED_FAULTS, ...SIGNALS]);
+export const FORMATS = /** @type {const} */ (["png", "jpeg", "webp"]);
 
 /**
  * @typedef {typeof FAULTS[number]} FaultName
@@ -37,7 +38,7 @@ export const FAULTS = /** @type {const} */ ([...ORDERED_FAULTS, ...SIGNALS]);
  * @property {"dalle" | "v1" | "wrong"} kind "wrong": the only right answer is 400
  * @property {number} imageCount
  * @property {number | null} seed
- * @property {"jpeg" | "png" | "webp"} format
+ * @property {typeof FORMATS[number]} format
  * @property {number | null} leaveAfterMs the caller goes away when the answer takes longer
  *
  * @typedef {object} Schedule
@@ -58,7 +59,7 @@ export const PACES = {
   nano: { requestGapMs: 5_000, faultGapMs: 25_000, maxImages: 4 },
 };
 
-/** So long nothing goes wrong at the end of each cycle, so that health has to become good again. */
+/** At the end of each cycle nothing goes wrong for a while, so that health has to become good again. */
 export const CYCLE_MS = 40_000;
 const QUIET_SHARE = 0.35;
 const BURST_REQUESTS = 25;
@@ -112,21 +113,15 @@ function planRequest(random, { maxImages }, atMs, prompt) {
   /** @type {PlannedRequest["kind"]} */
   const kind = random.chance(0.03) ? "wrong" : random.chance(0.5) ? "dalle" : "v1";
   const most = kind === "v1" ? Math.min(10, maxImages) : maxImages;
-  const imageCount = random.pick([
-    1,
-    1,
-    1,
-    random.integer(2, 4),
-    Math.min(9, most),
-    random.integer(1, most),
-  ]);
+  const few = random.integer(2, 4);
+  const imageCount = random.pick([1, 1, 1, few, Math.min(9, most), random.integer(1, most)]);
   return {
     atMs,
     prompt,
     kind,
     imageCount,
     seed: random.chance(0.6) ? random.integer(0, 2 ** 31) : null,
-    format: kind === "v1" ? random.pick(["png", "jpeg", "webp"]) : "jpeg",
+    format: kind === "v1" ? random.pick(FORMATS) : "jpeg",
     leaveAfterMs: random.chance(0.12) ? random.between(0, 500) : null,
   };
 }

@@ -68,7 +68,6 @@ try {
   // Without saving a caller who leaves ends the request, with it the images are still wanted.
   for (const [index, isSaving] of [false, true].entries()) {
     const report = await runRound({
-      name: `soak ${index}`,
       seed: seed + 10 * index,
       warmUpMs,
       durationMs: roundMs - warmUpMs,
@@ -99,7 +98,8 @@ function startNeighbours(count, program, args) {
 
 /** @param {import("./round.mjs").RoundReport} report */
 function printReport({ options, load, spawns, warm, end, savedImages, problems }) {
-  const { outcomes, probes, readyProbes } = load;
+  const { outcomes, probes } = load;
+  const readyCount = probes.filter(({ outcome }) => outcome !== null).length;
   const images = outcomes.reduce((sum, outcome) => sum + outcome.images, 0);
   const saving = savedImages === null ? "not saving" : `saving: ${savedImages} files`;
   print();
@@ -108,7 +108,7 @@ function printReport({ options, load, spawns, warm, end, savedImages, problems }
   print(`  images       ${images}`);
   print(`  faults       ${load.faults.length}: ${countAll(load.faults)}`);
   print(`  spawns       ${spawns}`);
-  print(`  ready        ${readyProbes} of ${probes} times`);
+  print(`  ready        ${readyCount} of ${probes.length} times`);
   print(`  memory       ${mib(warm.rssBytes)} MiB when warm, ${mib(end.rssBytes)} MiB at the end`);
   print(`  descriptors  ${warm.descriptors} when warm, ${end.descriptors} at the end`);
   for (const problem of problems) print(`  PROBLEM      ${problem}`);

@@ -15,7 +15,6 @@ test.concurrent.for([
   { timeout: LIMIT_MS },
   async ({ isSaving, sidecarCount }, { expect }) => {
     const report = await runRound({
-      name: `short ${sidecarCount}`,
       seed: SEED + sidecarCount,
       warmUpMs: 4_000,
       durationMs: 20_000,
