@@ -76,6 +76,12 @@ export const HEALTH_METRICS: readonly HealthMetric[] = [
   counter("dalle_image_save_failures_total", "Images that could not be saved.", [], ({ saving }) =>
     single(saving?.failedCount ?? 0),
   ),
+  counter(
+    "dalle_log_lines_dropped_total",
+    "Log lines that could not be written.",
+    [],
+    ({ droppedLogLines }) => single(droppedLogLines),
+  ),
   perState(
     "dalle_sidecar_state",
     "1 for the state that the sidecar is in.",

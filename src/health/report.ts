@@ -20,6 +20,8 @@ export interface HealthSources {
     readonly savedCount: number;
     readonly failedCount: number;
   } | null;
+  /** Log lines that could not be written. */
+  readonly droppedLogLines: number;
   /** Why a request would not run now; null when it would. */
   readonly refusal: AppError | null;
 }
@@ -39,6 +41,7 @@ export interface HealthReport {
   readonly sidecars: readonly SidecarHealth[];
   readonly queue: QueueReport;
   readonly saving: HealthSources["saving"];
+  readonly droppedLogLines: number;
 }
 
 /** The public part of a {@link SidecarStatus}: no folders, no log lines. */
@@ -72,6 +75,7 @@ export function buildHealth(sources: HealthSources): HealthReport {
     sidecars: sources.sidecars.map(toSidecarHealth),
     queue,
     saving: sources.saving,
+    droppedLogLines: sources.droppedLogLines,
   };
 }
 

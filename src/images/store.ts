@@ -2,6 +2,7 @@
 import { mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { ImageFormat } from "./encode.js";
+import { hasErrorCode, makeFolders } from "./folders.js";
 import { createSafeName, formatStamp } from "./names.js";
 
 export interface SaveRequest {
@@ -79,28 +80,6 @@ export class ImageStore {
   }
 }
 
-/**
- * Creates a folder and those above it that are missing. `mkdir` with `recursive` never ends where the
- * system says of a new folder in an existing one that there is no such place, as /proc does.
- */
-async function makeFolders(folder: string): Promise<void> {
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    if (!hasErrorCode(error, "ENOENT") || path.dirname(folder) === folder) throw error;
-    await makeFolders(path.dirname(folder));
-    await makeFolder(folder);
-  }
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder);
-  } catch (error) {
-    if (!hasErrorCode(error, "EEXIST")) throw error;
-  }
-}
-
 async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
   const unfinished = `${file}.unfinished`;
   try {
@@ -110,8 +89,4 @@ async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
     await rm(unfinished, { force: true }).catch(() => undefined);
     throw error;
   }
-}
-
-function hasErrorCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

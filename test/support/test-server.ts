@@ -55,6 +55,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     sidecars: sidecar,
     store,
     log,
+    droppedLogLines: () => 0,
   });
   const port = await server.listen(0, "127.0.0.1");
   const close = async () => {

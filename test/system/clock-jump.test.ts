@@ -94,6 +94,7 @@ describe.each([
         sidecars: [],
         queue: queue.report(),
         saving: null,
+        droppedLogLines: 0,
         refusal: null,
       }).uptimeSeconds;
     const before = report();
