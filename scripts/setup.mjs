@@ -5,22 +5,20 @@
  *
  * Settings: DALLE_PYTHON (which Python), DALLE_SETUP_JAX (cpu or cuda), DALLE_SETUP_VERBOSE=1 (show all output).
  */
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { takeLock } from "./lib/lock.mjs";
 import { describeNodeProblem } from "./lib/node-version.mjs";
 import { formatSeconds, run, tailOf } from "./lib/run.mjs";
-import { readStamp, removeStamp, writeStamp } from "./lib/stamps.mjs";
-import { isDone, listSteps } from "./lib/steps.mjs";
+import { readStamp, writeStamp } from "./lib/stamps.mjs";
+import { listSteps } from "./lib/steps.mjs";
 
 /** @typedef {import("./lib/steps.mjs").Step} Step */
 
 /** The folder of the package. */
 export const packageRoot = fileURLToPath(new URL("..", import.meta.url));
-
-/** What went wrong, in words for the person who ran it: shown without a stack. */
-export class SetupError extends Error {}
 
 /** @param {string} line */
 function say(line) {
@@ -41,17 +39,19 @@ function stampFile(root, name) {
  * @param {Step} step
  */
 function needsRun(root, step) {
-  return !isDone(step, readStamp(stampFile(root, step.name)));
+  return readStamp(stampFile(root, step.name)) !== step.hash || !existsSync(step.product);
 }
 
 /**
  * @param {string} root
  * @param {Step} step
  * @param {boolean} isVerbose
- * @throws {SetupError} when its command fails
+ * @throws {Error} when its command fails
  */
 async function runStep(root, step, isVerbose) {
-  for (const name of [step.name, ...step.undoes]) removeStamp(stampFile(root, name));
+  for (const name of [step.name, ...(step.undoes ?? [])]) {
+    rmSync(stampFile(root, name), { force: true });
+  }
   const started = performance.now();
   const command = step.prepare();
   say(`${step.title} ...`);
@@ -64,9 +64,11 @@ async function runStep(root, step, isVerbose) {
   });
   if (code !== 0) {
     const shown = isVerbose ? "" : `\n${tailOf(output)}`;
-    throw new SetupError(`${step.title} failed with exit code ${code}.${shown}`);
+    throw new Error(`${step.title} failed with exit code ${code}.${shown}`);
   }
-  for (const { name, hash } of [step, ...step.completes]) writeStamp(stampFile(root, name), hash);
+  for (const { name, hash } of [step, ...(step.completes ?? [])]) {
+    writeStamp(stampFile(root, name), hash);
+  }
   say(`${step.title}: done in ${formatSeconds(performance.now() - started)}`);
 }
 
@@ -78,7 +80,7 @@ async function runStep(root, step, isVerbose) {
  */
 export async function setUp({ forTests, root = packageRoot, isVerbose = false }) {
   const nodeProblem = describeNodeProblem(process.versions.node);
-  if (nodeProblem !== null) throw new SetupError(nodeProblem);
+  if (nodeProblem !== null) throw new Error(nodeProblem);
   if (listSteps({ root, forTests }, process.env).every((step) => !needsRun(root, step))) return;
   const release = await takeLock(join(root, ".setup", "lock"), (holder) => {
     say(`waiting for another set-up of this folder (process ${holder}) ...`);

@@ -26,7 +26,8 @@ def read_connection(arguments: Sequence[str], environment: Mapping[str, str]) ->
     if not token or not generation.isdecimal():
         parser.error(
             "DALLE_SIDECAR_TOKEN and DALLE_SIDECAR_GENERATION are not set: "
-            "the sidecar is started by the server, not by hand"
+            "the sidecar is started by the server, not by hand; to draw by hand: "
+            "python -m sidecar.draw --help"
         )
     keys = _read_keys(environment)
     if keys is None and options.endpoint.startswith("tcp:"):

@@ -20,25 +20,8 @@ import zmq
 from sidecar import __version__, exit_codes
 from sidecar.compute_port import Compute, StartCompute
 from sidecar.connection import Connection, connect, describe_obstacle
+from sidecar.wire import messages as wire
 from sidecar.wire.frames import ProtocolError, VersionMismatchError, decode_down, encode
-from sidecar.wire.messages import (
-    Accepted,
-    Beat,
-    Bye,
-    Cancel,
-    DownMessage,
-    Drain,
-    Failed,
-    Generate,
-    Hello,
-    Image,
-    Ping,
-    Ready,
-    Rejected,
-    SidecarConfig,
-    UpMessage,
-    Welcome,
-)
 
 _FAREWELL_MS = 2000
 
@@ -84,7 +67,7 @@ class _Server:
         self._stop_requested = False
         self._exit_code: int | None = None
         self._active: dict[str, int] = {}
-        self._emitted: deque[UpMessage] = deque()
+        self._emitted: deque[wire.UpMessage] = deque()
         self._outbox: deque[list[bytes]] = deque()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
@@ -101,7 +84,9 @@ class _Server:
 
     def run(self) -> int:
         """The loop: wait for the server, the compute thread or the next beat; handle; send."""
-        hello = Hello(__version__, os.getpid(), self._connection.generation, self._connection.token)
+        hello = wire.Hello(
+            __version__, os.getpid(), self._connection.generation, self._connection.token
+        )
         self._send(hello)
         while self._exit_code is None:
             self._wait()
@@ -125,7 +110,7 @@ class _Server:
         self._wake_read.close()
         self._wake_write.close()
 
-    def emit(self, message: UpMessage) -> None:
+    def emit(self, message: wire.UpMessage) -> None:
         """Queue a message for the server. May be called on any thread; never blocks."""
         self._emitted.append(message)
         self._wake()
@@ -160,36 +145,36 @@ class _Server:
             except ProtocolError as error:
                 self._refuse(error)
 
-    def _handle(self, message: DownMessage) -> None:
-        if isinstance(message, Welcome):
+    def _handle(self, message: wire.DownMessage) -> None:
+        if isinstance(message, wire.Welcome):
             self._welcome(message.config)
         elif self._compute is None:
             raise ProtocolError(message.TYPE, "type", "WELCOME first")
-        elif isinstance(message, Generate):
+        elif isinstance(message, wire.Generate):
             self._generate(self._compute, message)
-        elif isinstance(message, Cancel):
+        elif isinstance(message, wire.Cancel):
             if message.task_id in self._active:
                 self._compute.submit(message)
-        elif isinstance(message, Ping):
+        elif isinstance(message, wire.Ping):
             self._sequence = message.sequence
             self._beat(self._compute)
         else:
             self._drain()
 
-    def _welcome(self, config: SidecarConfig) -> None:
+    def _welcome(self, config: wire.SidecarConfig) -> None:
         if self._compute is not None:
-            raise ProtocolError(Welcome.TYPE, "type", "one WELCOME")
+            raise ProtocolError(wire.Welcome.TYPE, "type", "one WELCOME")
         self._beat_interval_s = config.beat_interval_ms / 1000
         self._compute = self._start_compute(config, self.emit)
 
-    def _generate(self, compute: Compute, task: Generate) -> None:
+    def _generate(self, compute: Compute, task: wire.Generate) -> None:
         """Acknowledge a task and hand it over. One that is sent twice is acknowledged twice."""
         if self._is_draining or not self._is_ready:
             code = "draining" if self._is_draining else "engine_error"
             reason = "about to exit" if self._is_draining else "not ready yet"
-            self._send(Rejected(task.task_id, task.attempt, code, f"the sidecar is {reason}"))
+            self._send(wire.Rejected(task.task_id, task.attempt, code, f"the sidecar is {reason}"))
             return
-        self._send(Accepted(task.task_id, task.attempt))
+        self._send(wire.Accepted(task.task_id, task.attempt))
         if self._active.get(task.task_id) != task.attempt:
             self._active[task.task_id] = task.attempt
             compute.submit(task)
@@ -199,16 +184,16 @@ class _Server:
         while self._emitted:
             message = self._emitted.popleft()
             self._send(message)
-            if isinstance(message, Ready):
+            if isinstance(message, wire.Ready):
                 self._is_ready = True
-            elif isinstance(message, Image | Rejected):
+            elif isinstance(message, wire.Image | wire.Rejected):
                 self._active.pop(message.task_id, None)
-            elif isinstance(message, Failed):
+            elif isinstance(message, wire.Failed):
                 self._note_failure(message)
-            elif isinstance(message, Bye):
+            elif isinstance(message, wire.Bye):
                 self._exit_code = exit_codes.DRAINED
 
-    def _note_failure(self, failure: Failed) -> None:
+    def _note_failure(self, failure: wire.Failed) -> None:
         if failure.task_id is not None:
             self._active.pop(failure.task_id, None)
         if failure.fatal:
@@ -220,18 +205,18 @@ class _Server:
         log.error("%s", error)
         is_version = isinstance(error, VersionMismatchError)
         code = "version_mismatch" if is_version else "protocol_error"
-        self._send(Failed(None, None, code, str(error), retryable=not is_version, fatal=True))
+        self._send(wire.Failed(None, None, code, str(error), retryable=not is_version, fatal=True))
         self._exit_code = exit_codes.PROTOCOL
 
     def _drain(self) -> None:
         if self._compute is not None and not self._is_draining:
-            self._compute.submit(Drain())
+            self._compute.submit(wire.Drain())
         self._is_draining = True
 
     def _finish_drain(self) -> None:
         """Leave when the last task has been answered; before READY there is none."""
         if self._is_draining and not self._active and self._exit_code is None:
-            self._send(Bye("drained"))
+            self._send(wire.Bye("drained"))
             self._exit_code = exit_codes.DRAINED
 
     def _beat_if_due(self) -> None:
@@ -245,9 +230,9 @@ class _Server:
             return
         phase, age_s = compute.pulse()
         age_ms = max(0, round(age_s * 1000))
-        self._send(Beat(self._sequence, phase, age_ms, _read_rss_bytes()))
+        self._send(wire.Beat(self._sequence, phase, age_ms, _read_rss_bytes()))
 
-    def _send(self, message: UpMessage) -> None:
+    def _send(self, message: wire.UpMessage) -> None:
         self._outbox.append(encode(message))
         self._flush()
 

@@ -6,9 +6,9 @@
  * public interface: clients and logs match on them, so they are never renamed.
  */
 
-export type ErrorType = "invalid_request_error" | "rate_limit_error" | "server_error";
+type ErrorType = "invalid_request_error" | "rate_limit_error" | "server_error";
 
-export interface ErrorEntry {
+interface ErrorEntry {
   /** HTTP status of the answer; the last codes of the table are never answered over HTTP. */
   readonly status: number;
   readonly type: ErrorType;
@@ -49,7 +49,7 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-export interface AppErrorOptions {
+interface AppErrorOptions {
   /** The request field at fault, as the client wrote it. */
   readonly param?: string | null;
   /** Seconds after which the same request is worth sending again. */
@@ -86,10 +86,8 @@ export function describeError(error: unknown): string {
 /** The one error of wrong settings; it lists every problem. */
 export function createConfigError(problems: readonly string[]): AppError {
   const list = problems.map((problem) => `  - ${problem}`).join("\n");
-  return new AppError(
-    "config_invalid",
-    `The settings are not valid:\n${list}\n(--help all lists them.)`,
-  );
+  const message = `The settings are not valid:\n${list}\n(--help all lists them.)`;
+  return new AppError("config_invalid", message);
 }
 
 function entry(status: number, type: ErrorType, retryable: boolean, meaning: string): ErrorEntry {

@@ -6,12 +6,12 @@ import { ModelCatalogue } from "./http/routes/models.js";
 import { createHttpServer, type HttpServer } from "./http/server.js";
 import { createEncoder, type ImageFormat } from "./images/encode.js";
 import type { ImageStore } from "./images/store.js";
-import { Admission, type SidecarView } from "./jobs/admission.js";
+import { Admission } from "./jobs/admission.js";
 import { ImageService } from "./jobs/image-service.js";
 import { Quarantine } from "./jobs/quarantine.js";
 import { JobQueue } from "./jobs/queue.js";
 import type { Logger } from "./log.js";
-import type { SidecarStatus } from "./sidecar/status.js";
+import type { SidecarPool } from "./sidecar/pool.js";
 import type { TaskRunner } from "./sidecar/task.js";
 
 export interface ServiceSettings {
@@ -27,10 +27,10 @@ export interface ServiceSettings {
   readonly quarantineMs: number;
 }
 
-export interface ServiceOptions {
+interface ServiceOptions {
   readonly settings: ServiceSettings;
   readonly runner: TaskRunner;
-  readonly sidecars: SidecarView & { statuses(): readonly SidecarStatus[] };
+  readonly sidecars: Pick<SidecarPool, "status" | "statuses" | "onStatus">;
   /** Null when saving to disk is off. */
   readonly store: ImageStore | null;
   readonly log: Logger;
@@ -54,7 +54,7 @@ export function createService(options: ServiceOptions): Service {
     runner,
     queueLimit: settings.queueLimit,
     deathLimit: settings.deathLimit,
-    quarantine: new Quarantine({ durationMs: settings.quarantineMs }),
+    quarantine: new Quarantine(settings.quarantineMs),
     encoder: createEncoder(),
     admission,
     unsavedCount: () => store?.report().waitingCount ?? 0,

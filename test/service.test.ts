@@ -1,12 +1,9 @@
 /** What the parts of the server do together. */
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createLostError, FakeRunner } from "./support/fake-runner.js";
-import { startTestServer, type TestServer } from "./support/test-server.js";
+import { startTestServer } from "./support/test-server.js";
 
-let server: TestServer;
-afterEach(() => server.close());
-
-const post = () => fetch(`${server.url}/dalle`, { method: "POST", body: `{"text": "a"}` });
+const BODY = { text: "a" };
 
 async function expectError(response: Response, status: number, code: string): Promise<void> {
   expect(response.status).toBe(status);
@@ -16,19 +13,19 @@ async function expectError(response: Response, status: number, code: string): Pr
 describe("the server", () => {
   test("refuses a prompt for a time that ended the sidecar as often as it may", async () => {
     const runner = new FakeRunner({ isHolding: true });
-    server = await startTestServer({ runner, deathLimit: 1 });
-    const answer = post();
+    const server = await startTestServer({ runner, deathLimit: 1 });
+    const answer = server.post(BODY);
     await runner.untilStarted(1);
     runner.failNext(createLostError());
 
     await expectError(await answer, 500, "sidecar_crashed");
-    await expectError(await post(), 422, "prompt_quarantined");
+    await expectError(await server.post(BODY), 422, "prompt_quarantined");
   });
 
   test("ends the requests that wait once no sidecar can come", async () => {
     const runner = new FakeRunner({ seats: 1, isHolding: true });
-    server = await startTestServer({ runner });
-    const answers = [post(), post()];
+    const server = await startTestServer({ runner });
+    const answers = [server.post(BODY), server.post(BODY)];
     await runner.untilStarted(1);
     server.sidecar.set({ state: "failed" });
 

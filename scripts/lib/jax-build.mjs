@@ -14,7 +14,6 @@ export function hasNvidiaDriver() {
 /**
  * @param {string | undefined} wanted the value of DALLE_SETUP_JAX
  * @param {boolean} hasDriver
- * @returns {"cpu" | "cuda"}
  * @throws {Error} when DALLE_SETUP_JAX is neither
  */
 export function chooseJaxBuild(wanted, hasDriver) {

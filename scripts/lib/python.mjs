@@ -41,7 +41,6 @@ const HOW_TO_INSTALL =
 /**
  * @param {readonly Python[]} found
  * @param {readonly string[]} names
- * @returns {string}
  */
 function describeProblem(found, names) {
   const needed = `Python 3.${NEEDED_MINOR} or newer is needed`;
@@ -64,7 +63,6 @@ function describeProblem(found, names) {
  *
  * @param {string | undefined} wanted the value of DALLE_PYTHON
  * @param {ProbePython} [probe]
- * @returns {Python}
  * @throws {Error} with a sentence that says what to install
  */
 export function findPython(wanted, probe = probePython) {

@@ -9,30 +9,35 @@ const FATAL_SIGNALS = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
  * @typedef {object} RunOptions
  * @property {string} cwd
  * @property {boolean} [isShown] the child writes to our own output; else what it wrote is kept
- * @property {NodeJS.ProcessEnv} [env]
  * @property {(elapsedMs: number) => void} [onStillRunning] called now and then while the child runs
  *
  * @typedef {{ code: number, output: string }} RunResult code 127: the program could not be started
  */
 
 /**
- * Runs a program to its end. When this process gets a signal to stop, the child is stopped first.
+ * Runs a program to its end. A fatal signal of this process is handed on to the child, and ends this process once
+ * the child has ended.
  *
  * @param {readonly [string, ...string[]]} command
  * @param {RunOptions} options
  * @returns {Promise<RunResult>}
  */
-export function run([file, ...args], { cwd, isShown = false, env, onStillRunning }) {
+export function run([file, ...args], { cwd, isShown = false, onStillRunning }) {
   return new Promise((resolve) => {
     const started = performance.now();
+    /** @param {NodeJS.Signals} signal */
+    const onSignal = (signal) => {
+      child.kill(signal);
+      child.once("close", () => {
+        process.kill(process.pid, signal);
+      });
+    };
     // Before the child exists: a signal that comes while it starts is handled right after.
-    const handOnTo = holdFatalSignals();
+    for (const signal of FATAL_SIGNALS) process.once(signal, onSignal);
     const child = spawn(file, args, {
       cwd,
-      env: { ...process.env, ...env },
       stdio: isShown ? "inherit" : ["ignore", "pipe", "pipe"],
     });
-    const releaseSignals = handOnTo(child);
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (/** @type {string} */ text) => {
@@ -46,7 +51,7 @@ export function run([file, ...args], { cwd, isShown = false, env, onStillRunning
     /** @param {number} code */
     const finish = (code) => {
       clearInterval(timer);
-      releaseSignals();
+      for (const signal of FATAL_SIGNALS) process.off(signal, onSignal);
       resolve({ code, output });
     };
     child.on("error", (error) => {
@@ -60,36 +65,9 @@ export function run([file, ...args], { cwd, isShown = false, env, onStillRunning
 }
 
 /**
- * Takes over the fatal signals of this process: each is handed on to a child and ends this process
- * once the child has ended.
- *
- * @returns {(child: import("node:child_process").ChildProcess) => () => void} names the child, and
- *   returns what gives the signals back
- */
-function holdFatalSignals() {
-  /** @type {import("node:child_process").ChildProcess | undefined} */
-  let target;
-  /** @param {NodeJS.Signals} signal */
-  const onSignal = (signal) => {
-    target?.kill(signal);
-    target?.once("close", () => {
-      process.kill(process.pid, signal);
-    });
-  };
-  for (const signal of FATAL_SIGNALS) process.once(signal, onSignal);
-  return (child) => {
-    target = child;
-    return () => {
-      for (const signal of FATAL_SIGNALS) process.off(signal, onSignal);
-    };
-  };
-}
-
-/**
  * The last lines of what a child wrote.
  *
  * @param {string} output
- * @returns {string}
  */
 export function tailOf(output) {
   return output.trimEnd().split("\n").slice(-SHOWN_LINES).join("\n");

@@ -10,7 +10,6 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -22,7 +21,7 @@ import { dirname, join, relative } from "node:path";
  * @param {string} path
  * @returns {string[]}
  */
-export function listFiles(path) {
+function listFiles(path) {
   if (!existsSync(path)) return [];
   if (!statSync(path).isDirectory()) return [path];
   const names = readdirSync(path).sort();
@@ -66,9 +65,4 @@ export function writeStamp(file, hash) {
   const draft = `${file}.${String(process.pid)}`;
   writeFileSync(draft, `${hash}\n`);
   renameSync(draft, file);
-}
-
-/** @param {string} file */
-export function removeStamp(file) {
-  rmSync(file, { force: true });
 }

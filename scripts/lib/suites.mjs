@@ -7,18 +7,10 @@ import { run } from "./run.mjs";
 /**
  * @typedef {{ passed: number, failed: number, skipped: number }} Counts
  *
- * @typedef {object} VitestReport the parts of it that are read here
- * @property {number} numPassedTests
- * @property {number} numFailedTests
- * @property {number} numPendingTests
- * @property {number} numTodoTests
- * @property {{ status: string, assertionResults: unknown[] }[]} testResults one for each file
- *
  * @typedef {object} Suite
  * @property {string} name
- * @property {string} report where the suite writes its counts
+ * @property {string} report where the suite writes its counts, as JUnit XML
  * @property {[string, ...string[]]} command
- * @property {(report: string) => Counts} count
  */
 
 /**
@@ -39,41 +31,26 @@ export const SLOW_TESTS = {
   ],
 };
 
-const NOTHING = Object.freeze({ passed: 0, failed: 0, skipped: 0 });
+const NOTHING = { passed: 0, failed: 0, skipped: 0 };
 
 /**
- * Counts of the JSON report of vitest. A test file that cannot even be loaded has no tests: it counts as one failure.
+ * Sums up a JUnit report: vitest has one element for each test file, and a failure in that of a file that cannot be
+ * loaded; pytest has one for all.
  *
  * @param {string} report
- * @returns {Counts}
  */
-export function countVitest(report) {
-  /** @type {unknown} */
-  const parsed = JSON.parse(report);
-  const result = /** @type {VitestReport} */ (parsed);
-  const brokenFiles = result.testResults.filter(
-    ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
-  );
-  return {
-    passed: result.numPassedTests,
-    failed: result.numFailedTests + brokenFiles.length,
-    skipped: result.numPendingTests + result.numTodoTests,
-  };
-}
-
-/**
- * Counts of the JUnit report of pytest.
- *
- * @param {string} report
- * @returns {Counts}
- */
-export function countPytest(report) {
-  const suite = /<testsuite [^>]*>/.exec(report)?.[0] ?? "";
-  /** @param {string} name */
-  const read = (name) => Number(new RegExp(` ${name}="(\\d+)"`).exec(suite)?.[1] ?? 0);
-  const failed = read("failures") + read("errors");
-  const skipped = read("skipped");
-  return { passed: Math.max(0, read("tests") - failed - skipped), failed, skipped };
+export function countTests(report) {
+  const counts = { ...NOTHING };
+  for (const [suite] of report.matchAll(/<testsuite [^>]*>/g)) {
+    /** @param {string} name */
+    const read = (name) => Number(new RegExp(` ${name}="(\\d+)"`).exec(suite)?.[1] ?? 0);
+    const failed = read("failures") + read("errors");
+    const skipped = read("skipped");
+    counts.passed += Math.max(0, read("tests") - failed - skipped);
+    counts.failed += failed;
+    counts.skipped += skipped;
+  }
+  return counts;
 }
 
 /**
@@ -84,7 +61,7 @@ export function countPytest(report) {
  */
 export function listSuites(root, part, args = []) {
   const isFast = part === "fast";
-  const vitestReport = join(root, ".setup", "vitest.json");
+  const vitestReport = join(root, ".setup", "vitest.xml");
   const pytestReport = join(root, ".setup", "pytest.xml");
   /** @type {Suite} */
   const vitest = {
@@ -95,11 +72,10 @@ export function listSuites(root, part, args = []) {
       join(root, "node_modules", "vitest", "vitest.mjs"),
       "run",
       "--reporter=default",
-      "--reporter=json",
-      `--outputFile.json=${vitestReport}`,
+      "--reporter=junit",
+      `--outputFile.junit=${vitestReport}`,
       ...(isFast ? SLOW_TESTS.vitest.map((pattern) => `--exclude=${pattern}`) : args),
     ],
-    count: countVitest,
   };
   /** @type {Suite} */
   const pytest = {
@@ -113,7 +89,6 @@ export function listSuites(root, part, args = []) {
       `--junitxml=${pytestReport}`,
       ...(isFast ? SLOW_TESTS.pytest.map((path) => `--ignore=${path}`) : args),
     ],
-    count: countPytest,
   };
   return { all: [vitest, pytest], fast: [vitest, pytest], ts: [vitest], py: [pytest] }[part];
 }
@@ -122,19 +97,17 @@ export function listSuites(root, part, args = []) {
  * What a run amounts to. A run that ended badly without a failed test, or that ran no test at all,
  * counts as one failure: it must never look like success.
  *
- * @param {Counts | null} counts null when there is no report
+ * @param {Counts} counts
  * @param {number} exitCode
  * @returns {{ counts: Counts, problem: string | null }}
  */
 export function judgeRun(counts, exitCode) {
-  if (counts === null || counts.passed + counts.failed === 0) {
-    return { counts: { ...(counts ?? NOTHING), failed: 1 }, problem: "ran no test" };
-  }
-  if (exitCode !== 0 && counts.failed === 0) {
-    const problem = `ended with exit code ${exitCode} although no test failed`;
-    return { counts: { ...counts, failed: 1 }, problem };
-  }
-  return { counts, problem: null };
+  const ranNone = counts.passed + counts.failed === 0;
+  if (!ranNone && (exitCode === 0 || counts.failed > 0)) return { counts, problem: null };
+  const problem = ranNone
+    ? "ran no test"
+    : `ended with exit code ${exitCode} although no test failed`;
+  return { counts: { ...counts, failed: 1 }, problem };
 }
 
 /**
@@ -142,7 +115,6 @@ export function judgeRun(counts, exitCode) {
  *
  * @param {string} root
  * @param {readonly Suite[]} suites
- * @returns {Promise<Counts>}
  */
 export async function runSuites(root, suites) {
   mkdirSync(join(root, ".setup"), { recursive: true });
@@ -150,8 +122,8 @@ export async function runSuites(root, suites) {
   for (const suite of suites) {
     rmSync(suite.report, { force: true });
     const { code } = await run(suite.command, { cwd: root, isShown: true });
-    const report = existsSync(suite.report) ? readFileSync(suite.report, "utf8") : null;
-    const { counts, problem } = judgeRun(report === null ? null : suite.count(report), code);
+    const report = existsSync(suite.report) ? readFileSync(suite.report, "utf8") : "";
+    const { counts, problem } = judgeRun(countTests(report), code);
     if (problem !== null) process.stdout.write(`${suite.name} ${problem}\n`);
     total.passed += counts.passed;
     total.failed += counts.failed;
@@ -164,7 +136,6 @@ export async function runSuites(root, suites) {
  * The closing line.
  *
  * @param {Counts} counts
- * @returns {string}
  */
 export function formatCounts({ passed, failed, skipped }) {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;

@@ -43,7 +43,6 @@ function listTools(root) {
  *
  * @param {string} root
  * @param {"check" | "fix"} purpose
- * @returns {Promise<{ passed: number, failed: number }>}
  */
 export async function runTools(root, purpose) {
   const waiting = listTools(root);

@@ -91,6 +91,5 @@ def _refuse_forgotten_shards(found: WeightFiles) -> None:
             if held:
                 raise CheckpointError(
                     f"{path}: {'/'.join(held[0])} is in this shard, which {INDEX_FILE} does not "
-                    "name: "
-                    "download the index again"
+                    "name: download the index again"
                 )

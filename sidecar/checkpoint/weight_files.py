@@ -93,8 +93,7 @@ def _read_index(path: Path) -> dict[str, frozenset[str]]:
     if not isinstance(places, dict) or not places:
         raise CheckpointError(
             f"{path}: not the index of a sharded checkpoint, expected a JSON object with a "
-            "weight_map "
-            "that names the file of each weight"
+            "weight_map that names the file of each weight"
         )
     leaves: dict[str, set[str]] = {}
     for leaf, name in cast(dict[str, object], places).items():
@@ -103,8 +102,7 @@ def _read_index(path: Path) -> dict[str, frozenset[str]]:
         if not isinstance(name, str) or not is_shard_name(name):
             raise CheckpointError(
                 f"{path}: {_shorten(leaf)} is said to be in {_shorten(name)}, expected a file of "
-                "this "
-                "folder, named flax_model-00001-of-00002.msgpack or alike"
+                "this folder, named flax_model-00001-of-00002.msgpack or alike"
             )
         leaves.setdefault(name, set()).add(leaf)
     return {name: frozenset(held) for name, held in leaves.items()}

@@ -8,7 +8,7 @@ from sidecar.hub.errors import HubError
 PREFIX = "hf:"
 DEFAULT_REVISION = "main"
 _ADDRESS = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_hub_address(place: str) -> bool:
@@ -40,7 +40,7 @@ class HubAddress:
     @property
     def is_pinned(self) -> bool:
         """Whether the revision is a commit, which always means the same files."""
-        return _COMMIT.fullmatch(self.revision) is not None
+        return COMMIT.fullmatch(self.revision) is not None
 
     def __str__(self) -> str:
         return f"{PREFIX}{self.repo}@{self.revision}"

@@ -7,7 +7,6 @@ continues.
 """
 
 import os
-import re
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,11 +17,11 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import WeakFileLock
 
 from sidecar.checkpoint.weight_files import has_all_weights
+from sidecar.hub.address import COMMIT
 
 CONFIG_FILE = "config.json"
 # Either of these is a tokenizer; see sidecar/text.
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _LOCK_POLL_S = 0.5
 
 
@@ -49,7 +48,7 @@ class RepoCache:
 
     def find_snapshot(self, revision: str, *, with_tokenizer: bool) -> Path | None:
         """The folder of a revision if everything that loading needs is in it."""
-        commit = revision if _COMMIT.fullmatch(revision) else self._read_ref(revision)
+        commit = revision if COMMIT.fullmatch(revision) else self._read_ref(revision)
         if commit is None:
             return None
         folder = self.snapshot(commit)
@@ -85,13 +84,11 @@ class RepoCache:
         self.blob(digest).parent.mkdir(parents=True, exist_ok=True)
         self._locks.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            held = False
-            while not held:
+            lock = self._locks / f"{digest}.lock"
+            while True:
                 try:
-                    stack.enter_context(
-                        WeakFileLock(self._locks / f"{digest}.lock", timeout=_LOCK_POLL_S)
-                    )
-                    held = True
+                    stack.enter_context(WeakFileLock(lock, timeout=_LOCK_POLL_S))
+                    break
                 except TimeoutError:
                     while_waiting()
             yield
@@ -99,4 +96,4 @@ class RepoCache:
     def _read_ref(self, revision: str) -> str | None:
         path = self.folder / "refs" / revision
         commit = path.read_text("ascii").strip() if path.is_file() else ""
-        return commit if _COMMIT.fullmatch(commit) else None
+        return commit if COMMIT.fullmatch(commit) else None

@@ -36,9 +36,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The folder that a repository will be, and the files that are missing in it."""
+    """Where a repository comes from and will be, and the files that are missing there."""
 
-    folder: Path
     source: Source
     missing: tuple[HubFile, ...] = ()
 
@@ -58,11 +57,9 @@ def fetch(wanted: Sequence[Wanted], report: Report) -> list[Path]:
     try:
         plans = [_plan(each) for each in wanted]
         _download([plan for plan in plans if plan.missing], report)
-    except HubError:
-        raise
     except OSError as error:
         raise to_disk_error(error, constants.HF_HUB_CACHE) from error
-    return [plan.folder for plan in plans]
+    return [plan.source.folder for plan in plans]
 
 
 def _plan(wanted: Wanted) -> _Plan:
@@ -70,21 +67,20 @@ def _plan(wanted: Wanted) -> _Plan:
     cache = RepoCache(address.repo)
     cached = cache.find_snapshot(address.revision, with_tokenizer=wanted.with_tokenizer)
     if cached is not None and (address.is_pinned or constants.is_offline_mode()):
-        return _Plan(cached, Source(address, cached.name, cache))
+        return _Plan(Source(address, cached.name, cache))
     try:
         listing = ask_listing(address)
     except HubError as error:
         if cached is None or not error.retryable:
             raise
         log.warning("%s; going on with what the cache has: %s", error, cached)
-        return _Plan(cached, Source(address, cached.name, cache))
-    folder = cache.snapshot(listing.commit)
+        return _Plan(Source(address, cached.name, cache))
     source = Source(address, listing.commit, cache)
     wanted_files = (*listing.files, *_find_shards(source, listing))
-    missing = tuple(file for file in wanted_files if not (folder / file.name).is_file())
+    missing = tuple(file for file in wanted_files if not (source.folder / file.name).is_file())
     if not missing:
         cache.remember(address.revision, listing.commit)
-    return _Plan(folder, source, missing)
+    return _Plan(source, missing)
 
 
 def _find_shards(source: Source, listing: Listing) -> list[HubFile]:
@@ -98,11 +94,10 @@ def _find_shards(source: Source, listing: Listing) -> list[HubFile]:
             f"{INDEX_FILE} of {source.address} has {format_bytes(head.size)}, expected at most "
             f"{format_bytes(MAX_INDEX_BYTES)}",
         )
-    folder = source.cache.snapshot(listing.commit)
-    if not (folder / INDEX_FILE).is_file():
+    if not (source.folder / INDEX_FILE).is_file():
         fetch_file(source, head, lambda _size: None)
     try:
-        found = find_weight_files(folder)
+        found = find_weight_files(source.folder)
     except CheckpointError as error:
         raise HubError("checkpoint_invalid", f"{source.address}: {error}") from error
     shards: list[HubFile] = []
@@ -131,7 +126,7 @@ def _download(plans: Sequence[_Plan], report: Report) -> None:
         for file in plan.missing:
             fetch_file(plan.source, file, partial(progress.set, _name(plan, file)))
         plan.source.cache.remember(plan.source.address.revision, plan.source.commit)
-        log.info("%s is here: %s", plan.source.address, plan.folder)
+        log.info("%s is here: %s", plan.source.address, plan.source.folder)
 
 
 def _name(plan: _Plan, file: HubFile) -> str:

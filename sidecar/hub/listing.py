@@ -10,7 +10,7 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoSibling
 
 from sidecar.checkpoint.weight_files import INDEX_FILE, WEIGHTS_FILE, is_shard_name
-from sidecar.hub.address import HubAddress
+from sidecar.hub.address import COMMIT, HubAddress
 from sidecar.hub.cache import CONFIG_FILE
 from sidecar.hub.errors import HubError
 from sidecar.hub.http_errors import to_hub_error
@@ -28,7 +28,6 @@ WANTED_FILES = (
 )
 _LISTING_TIMEOUT_S = 20.0
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def ask_listing(address: HubAddress) -> Listing:
         wanted = [name for name in (*WANTED_FILES, head) if name in found]
         shards = [name for name in found if is_shard_name(name)] if head == INDEX_FILE else []
         listing = Listing(
-            _checked(_COMMIT, info.sha),
+            _checked(COMMIT, info.sha),
             tuple(_to_file(found[name]) for name in wanted),
             {name: _to_file(found[name]) for name in shards},
         )

@@ -41,6 +41,11 @@ class Source:
     commit: str
     cache: RepoCache
 
+    @property
+    def folder(self) -> Path:
+        """What will hold the files of the commit under their own names."""
+        return self.cache.snapshot(self.commit)
+
 
 def fetch_file(source: Source, file: HubFile, note: Note) -> None:
     """Make sure that a file is in the snapshot, whole and with the right hash.

@@ -29,25 +29,23 @@ class Refusal(Exception):
         self.path = path
 
 
-def text(value: Any) -> str:
-    """A string of well-formed Unicode (no lone surrogates)."""
-    if not isinstance(value, str) or re.search("[\ud800-\udfff]", value):
-        raise Refusal("a string of well-formed Unicode")
-    return value
+def _matching(pattern: str, expectation: str) -> Reader:
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise Refusal(expectation)
+        return value
+
+    return read
 
 
-def identifier(value: Any) -> str:
-    """A short name: of a task, of a code."""
-    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]{1,128}", value):
-        raise Refusal("1 to 128 printable ASCII characters")
-    return value
+text = _matching(r"[^\ud800-\udfff]*", "a string of well-formed Unicode")
+"""Without lone surrogates."""
 
+identifier = _matching(r"[\x21-\x7e]{1,128}", "1 to 128 printable ASCII characters")
+"""A short name: of a task, of a code."""
 
-def digest(value: Any) -> str:
-    """A hash of 256 bits in hexadecimal."""
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise Refusal("64 lower-case hexadecimal digits")
-    return value
+digest = _matching(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")
+"""A hash of 256 bits in hexadecimal."""
 
 
 def boolean(value: Any) -> bool:
@@ -69,18 +67,18 @@ def integer(low: int = 0, high: int = _MAX_INTEGER) -> Reader:
     return read
 
 
-def number(value: Any) -> float:
-    """Any finite number."""
-    if not _is_number(value) or not -_MAX_FLOAT <= value <= _MAX_FLOAT:
-        raise Refusal("a finite number")
-    return float(value)
+def _finite(low: float, expectation: str) -> Reader:
+    def read(value: Any) -> float:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not low <= value <= _MAX_FLOAT:
+            raise Refusal(expectation)
+        return float(value)
+
+    return read
 
 
-def amount(value: Any) -> float:
-    """A finite number that is not negative."""
-    if not _is_number(value) or not 0 <= value <= _MAX_FLOAT:
-        raise Refusal("a finite number of at least 0")
-    return float(value)
+number = _finite(-_MAX_FLOAT, "a finite number")
+amount = _finite(0.0, "a finite number of at least 0")
 
 
 def one_of(*words: str) -> Reader:
@@ -101,14 +99,7 @@ def nullable(reader: Reader) -> Reader:
 
 def range_of(reader: Reader) -> Reader:
     """A pair of values, the lowest and the highest allowed."""
-
-    def read(value: Any) -> tuple[Any, Any]:
-        if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != 2:
-            raise Refusal("a pair [lowest, highest]")
-        low, high = cast("Sequence[Any]", value)
-        return _read_part(reader, low, "0"), _read_part(reader, high, "1")
-
-    return read
+    return _pair(reader, reader, "a pair [lowest, highest]")
 
 
 def amounts(value: Any) -> dict[str, float]:
@@ -123,10 +114,9 @@ def token_counts(value: Any) -> tuple[tuple[str, int], ...]:
     """Pairs of task id and token count."""
     if not isinstance(value, (list, tuple)):
         raise Refusal("an array of [taskId, tokenCount]")
-    return tuple(
-        _read_part(_token_count, item, str(index))
-        for index, item in enumerate(cast("Sequence[Any]", value))
-    )
+    read = _pair(identifier, integer(), "[taskId, tokenCount]")
+    items = cast("Sequence[Any]", value)
+    return tuple(_read_part(read, item, str(index)) for index, item in enumerate(items))
 
 
 def record(cls: type[Any]) -> Reader:
@@ -156,15 +146,14 @@ def to_json(value: Any) -> Any:
     return {_camel(name): to_json(getattr(value, name)) for name in _readers(type(value))}
 
 
-def _token_count(value: Any) -> tuple[str, int]:
-    if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != 2:
-        raise Refusal("[taskId, tokenCount]")
-    task_id, count = cast("Sequence[Any]", value)
-    return _read_part(identifier, task_id, "0"), _read_part(integer(), count, "1")
+def _pair(first: Reader, second: Reader, expectation: str) -> Reader:
+    def read(value: Any) -> tuple[Any, Any]:
+        if not isinstance(value, (list, tuple)) or len(cast("Sequence[Any]", value)) != 2:
+            raise Refusal(expectation)
+        one, other = cast("Sequence[Any]", value)
+        return _read_part(first, one, "0"), _read_part(second, other, "1")
 
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return read
 
 
 def _read_part(reader: Reader, value: Any, name: str) -> Any:

@@ -7,33 +7,19 @@ fields are snake_case, and camelCase on the wire.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from sidecar.wire.fields import (
-    amount,
-    amounts,
-    boolean,
-    digest,
-    identifier,
-    integer,
-    nullable,
-    number,
-    one_of,
-    range_of,
-    record,
-    text,
-    token_counts,
-)
+from sidecar.wire import fields
 
 MAX_IMAGE_SIDE = 4096
 CHANNELS = 3
 
-Text: TypeAlias = Annotated[str, text]
-Identifier: TypeAlias = Annotated[str, identifier]
-Count: TypeAlias = Annotated[int, integer()]
-Size: TypeAlias = Annotated[int, integer(1)]
-NumberRange: TypeAlias = Annotated[tuple[float, float], range_of(number)]
-CountRange: TypeAlias = Annotated[tuple[int, int], range_of(integer())]
-ImageSide: TypeAlias = Annotated[int, integer(1, MAX_IMAGE_SIDE)]
-Seed: TypeAlias = Annotated[int, integer(0, 2**32 - 1)]
+Text: TypeAlias = Annotated[str, fields.text]
+Identifier: TypeAlias = Annotated[str, fields.identifier]
+Count: TypeAlias = Annotated[int, fields.integer()]
+Size: TypeAlias = Annotated[int, fields.integer(1)]
+NumberRange: TypeAlias = Annotated[tuple[float, float], fields.range_of(fields.number)]
+CountRange: TypeAlias = Annotated[tuple[int, int], fields.range_of(fields.integer())]
+ImageSide: TypeAlias = Annotated[int, fields.integer(1, MAX_IMAGE_SIDE)]
+Seed: TypeAlias = Annotated[int, fields.integer(0, 2**32 - 1)]
 
 LoadPhase: TypeAlias = Literal["download", "load", "compile", "warm_up"]
 
@@ -51,13 +37,13 @@ class SidecarConfig:
     """
 
     checkpoint: Text
-    vqgan: Annotated[str | None, nullable(text)]
+    vqgan: Annotated[str | None, fields.nullable(fields.text)]
     slots: Size
     chunk_tokens: Size
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], one_of("auto", "float32", "bfloat16")
+        Literal["auto", "float32", "bfloat16"], fields.one_of("auto", "float32", "bfloat16")
     ]
-    cache_dir: Annotated[str | None, nullable(text)]
+    cache_dir: Annotated[str | None, fields.nullable(fields.text)]
     beat_interval_ms: Size
 
 
@@ -65,10 +51,10 @@ class SidecarConfig:
 class SamplingSettings:
     """What the sampler is asked for; None is the checkpoint's own value, `top_k` 0 is off."""
 
-    cond_scale: Annotated[float | None, nullable(number)] = None
-    temperature: Annotated[float | None, nullable(number)] = None
-    top_k: Annotated[int | None, nullable(integer())] = None
-    top_p: Annotated[float | None, nullable(number)] = None
+    cond_scale: Annotated[float | None, fields.nullable(fields.number)] = None
+    temperature: Annotated[float | None, fields.nullable(fields.number)] = None
+    top_k: Annotated[int | None, fields.nullable(fields.integer())] = None
+    top_p: Annotated[float | None, fields.nullable(fields.number)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +71,8 @@ class SamplingLimits:
 class Sampling:
     """What a task may ask of the sampler, and the checkpoint's own values."""
 
-    defaults: Annotated[SamplingSettings, record(SamplingSettings)]
-    limits: Annotated[SamplingLimits, record(SamplingLimits)]
+    defaults: Annotated[SamplingSettings, fields.record(SamplingSettings)]
+    limits: Annotated[SamplingLimits, fields.record(SamplingLimits)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +91,7 @@ class Welcome:
     """The answer to HELLO: the whole configuration."""
 
     TYPE: ClassVar[str] = "WELCOME"
-    config: Annotated[SidecarConfig, record(SidecarConfig)]
+    config: Annotated[SidecarConfig, fields.record(SidecarConfig)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +99,9 @@ class Phase:
     """Progress of getting ready: `done` of `total` in `unit`."""
 
     TYPE: ClassVar[str] = "PHASE"
-    name: Annotated[LoadPhase, one_of("download", "load", "compile", "warm_up")]
-    done: Annotated[float, amount]
-    total: Annotated[float, amount]
+    name: Annotated[LoadPhase, fields.one_of("download", "load", "compile", "warm_up")]
+    done: Annotated[float, fields.amount]
+    total: Annotated[float, fields.amount]
     unit: Text
 
 
@@ -129,11 +115,11 @@ class Ready:
     image_height: ImageSide
     image_tokens: Size
     device: Text
-    memory_bytes: Annotated[int | None, nullable(integer())]
-    precision: Annotated[Literal["float32", "bfloat16"], one_of("float32", "bfloat16")]
-    checkpoint_hash: Annotated[str, digest]
-    phase_seconds: Annotated[dict[str, float], amounts]
-    sampling: Annotated[Sampling, record(Sampling)]
+    memory_bytes: Annotated[int | None, fields.nullable(fields.integer())]
+    precision: Annotated[Literal["float32", "bfloat16"], fields.one_of("float32", "bfloat16")]
+    checkpoint_hash: Annotated[str, fields.digest]
+    phase_seconds: Annotated[dict[str, float], fields.amounts]
+    sampling: Annotated[Sampling, fields.record(Sampling)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +131,7 @@ class Generate:
     attempt: Size
     prompt: Text
     seed: Seed
-    sampling: Annotated[SamplingSettings, record(SamplingSettings)]
+    sampling: Annotated[SamplingSettings, fields.record(SamplingSettings)]
     preview_every: Count
     deadline_in_ms: Count
 
@@ -175,7 +161,7 @@ class Progress:
     """Once a chunk: the image tokens made so far, for all running tasks."""
 
     TYPE: ClassVar[str] = "PROGRESS"
-    tasks: Annotated[tuple[tuple[str, int], ...], token_counts]
+    tasks: Annotated[tuple[tuple[str, int], ...], fields.token_counts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +176,7 @@ class Image:
     seed: Seed
     text_tokens: Count
     image_tokens: Count
-    seconds: Annotated[float, amount]
+    seconds: Annotated[float, fields.amount]
     payload: bytes
 
 
@@ -199,12 +185,12 @@ class Failed:
     """A task failed, or (task_id None) the whole sidecar. `fatal`: the process is about to exit."""
 
     TYPE: ClassVar[str] = "FAILED"
-    task_id: Annotated[str | None, nullable(identifier)]
-    attempt: Annotated[int | None, nullable(integer(1))]
+    task_id: Annotated[str | None, fields.nullable(fields.identifier)]
+    attempt: Annotated[int | None, fields.nullable(fields.integer(1))]
     code: Identifier
     message: Text
-    retryable: Annotated[bool, boolean]
-    fatal: Annotated[bool, boolean]
+    retryable: Annotated[bool, fields.boolean]
+    fatal: Annotated[bool, fields.boolean]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +217,9 @@ class Beat:
     sequence: Count
     phase: Annotated[
         str,
-        one_of("starting", "download", "load", "compile", "warm_up", "idle", "generate", "drain"),
+        fields.one_of(
+            "starting", "download", "load", "compile", "warm_up", "idle", "generate", "drain"
+        ),
     ]
     step_age_ms: Count
     rss_bytes: Count

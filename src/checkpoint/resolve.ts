@@ -18,7 +18,7 @@ import {
 } from "./published.js";
 
 /** What was asked for; null where nothing was. */
-export interface ModelWish {
+interface ModelWish {
   readonly version: ModelVersion | null;
   /** A folder, or a repository on the hub. */
   readonly checkpoint: string | null;
@@ -27,7 +27,7 @@ export interface ModelWish {
 }
 
 /** Which model is served, and from where. */
-export interface ResolvedModel {
+interface ResolvedModel {
   /** `Nano`, `Mini`, `Mega`, `Mega_full`, or `Custom` for a checkpoint given without a version. */
   readonly modelVersion: string;
   /** A folder, or `hf:owner/name@revision`, which the sidecar fetches. */
@@ -39,7 +39,7 @@ export interface ResolvedModel {
   readonly note: string | null;
 }
 
-export interface ModelPlaces extends WeightsPlaces {
+interface ModelPlaces extends WeightsPlaces {
   /** The absolute path of a folder as the user wrote it. */
   readonly toPath: (place: string) => string;
 }

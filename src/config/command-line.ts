@@ -1,11 +1,9 @@
 /** The sub-command of a command line. */
 import { isHubAddress } from "../checkpoint/hub-address.js";
 
-/** What the server is started for. */
-export type CommandWord = "serve" | "models" | "pull";
-
-export interface CommandLine {
-  readonly word: CommandWord;
+interface CommandLine {
+  /** What the program is started for. */
+  readonly word: "serve" | "models" | "pull";
   /** The flags behind it; the model of `pull` has become one. */
   readonly argv: readonly string[];
 }

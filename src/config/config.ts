@@ -29,9 +29,7 @@ export interface Config {
   /** What was ignored in the environment, a sentence each. */
   readonly warnings: readonly string[];
   readonly service: ServiceSettings;
-  readonly sidecar: Required<
-    Pick<SupervisorOptions, "config" | "limits" | "prefetch" | "transport">
-  >;
+  readonly sidecar: Pick<SupervisorOptions, "config" | "limits" | "prefetch" | "transport">;
   /** One for each sidecar: the devices it may see, or null for all. */
   readonly devices: readonly (string | null)[];
   /** The Python that runs the sidecar. */
@@ -41,7 +39,7 @@ export interface Config {
 }
 
 /** What a process knows about its surroundings; tests pass their own. */
-export interface Surroundings {
+interface Surroundings {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
@@ -103,7 +101,8 @@ function resolveConfig(
     { ...settings, version: settings.model_version },
     { ...placesOf(at), toPath: (place) => expandPath(place, at) },
   );
-  return freezeDeep({
+  // Named with its type first: TypeScript finds surplus keys only there.
+  const config: Config = {
     packageRoot: at.packageRoot,
     host,
     port,
@@ -137,7 +136,8 @@ function resolveConfig(
     python: resolvePython(settings.sidecar_python, at),
     // Not a setting, but the hook by which tests and benches run another program; one argument a line.
     sidecarProgram: readVariable(at, "DALLE_SIDECAR_PROGRAM")?.split("\n") ?? ["-m", "sidecar"],
-  });
+  };
+  return freezeDeep(config);
 }
 
 function freezeDeep<Whole extends object>(whole: Whole): Whole {
@@ -147,7 +147,7 @@ function freezeDeep<Whole extends object>(whole: Whole): Whole {
 }
 
 function placesOf(at: Surroundings): WeightsPlaces {
-  return { packageRoot: at.packageRoot, hubCache: hubCache(at) };
+  return { packageRoot: at.packageRoot, hubCache: findHubCache(at) };
 }
 
 /** Null when nothing is kept. */
@@ -163,7 +163,7 @@ function cacheRoot(at: Surroundings): string | null {
   return named ?? (at.home === null ? null : path.join(at.home, ".cache"));
 }
 
-function hubCache(at: Surroundings): string | null {
+function findHubCache(at: Surroundings): string | null {
   const root = cacheRoot(at);
   const hubHome =
     readPath(at, "HF_HOME") ?? (root === null ? null : path.join(root, "huggingface"));

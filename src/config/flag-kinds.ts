@@ -5,7 +5,6 @@ import { isHubAddress, isValidHubAddress } from "../checkpoint/hub-address.js";
 export interface FlagDocs {
   /** What follows the flag in `--help`. */
   readonly placeholder: string;
-  readonly about: string;
   /** The text used when the setting is not given. */
   readonly default: string | null;
   /** How `--help` words the default when `default` is null. */
@@ -17,9 +16,12 @@ export interface FlagDocs {
 }
 
 /** Takes a text and gives a checked value. */
-export type Kind<Value> = z.ZodType<Value, string>;
+type Kind<Value> = z.ZodType<Value, string>;
 
-/** What `--help` and the reader know about the schema of each setting. */
+/**
+ * What `--help` and the reader know about the schema of each setting beside its description, which is
+ * that of zod; the schema that `describe` makes has the entry of the one before.
+ */
 export const flagDocs = z.registry<FlagDocs>();
 
 /** Puts settings under a heading of `--help all`. */
@@ -39,29 +41,40 @@ const SWITCH_WORDS: ReadonlyMap<string, boolean> = new Map([
   ...["false", "no", "n", "0", "f"].map((word) => [word, false] as const),
 ]);
 
-/** A time in seconds, of which a thousandth is the smallest part. */
-export function secondsText(min: number, max: number): Kind<number> {
-  return numberText(/^\d{1,9}(?:\.\d{1,3})?$/, min, max, "a number of seconds");
+/** A setting; `fallback` is the text used when it is not given. */
+export function flag<Value>(kind: Kind<Value>, placeholder: string, fallback: string): Kind<Value> {
+  return kind.register(flagDocs, { placeholder, default: fallback });
 }
 
-/** A setting in seconds. */
-export function secondsFlag(
-  range: readonly [number, number],
-  fallback: string,
-  about: string,
-): Kind<number> {
-  const docs = { placeholder: "SECONDS", about, default: fallback };
-  return secondsText(...range).register(flagDocs, docs);
+/** A setting that is null when it is not given; `defaultText` says what that means. */
+export function optionalFlag<Value>(
+  kind: Kind<Value>,
+  placeholder: string,
+  defaultText: string,
+): z.ZodNullable<Kind<Value>> {
+  return kind.nullable().register(flagDocs, { placeholder, default: null, defaultText });
+}
+
+/** A setting in seconds, of which a thousandth is the smallest part. */
+export function secondsFlag(min: number, max: number, fallback: string): Kind<number> {
+  const kind = numberText(/^\d{1,9}(?:\.\d{1,3})?$/, min, max, "a number of seconds");
+  return flag(kind, "SECONDS", fallback);
 }
 
 /** A setting that counts something. */
-export function countFlag(
-  range: readonly [number, number],
-  fallback: string,
-  about: string,
-): Kind<number> {
-  const docs = { placeholder: "COUNT", about, default: fallback };
-  return integerText(...range).register(flagDocs, docs);
+export function countFlag(min: number, max: number, fallback: string): Kind<number> {
+  return flag(integerText(min, max), "COUNT", fallback);
+}
+
+/** A setting that is yes or no, in many words, and yes when it stands alone. */
+export function switchFlag(fallback: string): Kind<boolean> {
+  const kind = lookUpText(SWITCH_WORDS, "true, yes, y, 1, t or false, no, n, 0, f");
+  return kind.register(flagDocs, { placeholder: "YES|NO", default: fallback, isSwitch: true });
+}
+
+/** Any text but the empty one. */
+export function plainText(): Kind<string> {
+  return z.string().min(1);
 }
 
 /** A whole number. */
@@ -83,21 +96,15 @@ export function wordText<const Word extends string>(
   words: readonly Word[],
   shown: string = words.join(", "),
 ): Kind<Word> {
-  return z.string().transform((text, context): Word => {
-    const wanted = text.trim().toLowerCase();
-    const found = words.find((word) => word.toLowerCase() === wanted);
-    if (found !== undefined) return found;
-    context.addIssue({ code: "custom", message: `one of ${shown}` });
-    return z.NEVER;
-  });
+  const values = new Map(words.map((word) => [word.toLowerCase(), word]));
+  return lookUpText(values, `one of ${shown}`);
 }
 
-/** Yes or no, in many words. */
-export function switchText(): Kind<boolean> {
-  return z.string().transform((text, context): boolean => {
-    const found = SWITCH_WORDS.get(text.trim().toLowerCase());
+function lookUpText<Value>(values: ReadonlyMap<string, Value>, message: string): Kind<Value> {
+  return z.string().transform((text, context): Value => {
+    const found = values.get(text.trim().toLowerCase());
     if (found !== undefined) return found;
-    context.addIssue({ code: "custom", message: "true, yes, y, 1, t or false, no, n, 0, f" });
+    context.addIssue({ code: "custom", message });
     return z.NEVER;
   });
 }

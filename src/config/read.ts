@@ -1,5 +1,5 @@
 /** From command line arguments and variables to checked settings, or to what is wrong with them. */
-import { FLAGS, settingsSchema, type Flag, type Settings } from "./flags.js";
+import { FLAGS, settingsSchema, type Settings } from "./flags.js";
 import { findNearest } from "./nearest.js";
 
 const ENV_PREFIX = "DALLE_";
@@ -10,13 +10,13 @@ const SERVICE_LINK = /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP
 const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//;
 const FLAG_NAMES = FLAGS.map((flag) => flag.name);
 
-export interface RawValue {
+interface RawValue {
   readonly text: string;
   /** How the user wrote it: `--port` or `DALLE_PORT`. */
   readonly source: string;
 }
 
-export interface Arguments {
+interface Arguments {
   readonly values: ReadonlyMap<string, RawValue>;
   readonly action: "serve" | "help" | "help_all" | "version";
   readonly problems: readonly string[];
@@ -29,7 +29,7 @@ export interface Environment {
 }
 
 /** The environment variable of a flag: `save_to_disk` is `DALLE_SAVE_TO_DISK`. */
-export function envName(flagName: string): string {
+function envName(flagName: string): string {
   return `${ENV_PREFIX}${flagName.toUpperCase()}`;
 }
 
@@ -38,29 +38,25 @@ export function readFlags(argv: readonly string[]): Arguments {
   const values = new Map<string, RawValue>();
   const problems: string[] = [];
   let action: Arguments["action"] = "serve";
-  let position = 0;
-  while (position < argv.length) {
-    const argument = argv[position] ?? "";
-    position += 1;
+  const rest = [...argv];
+  for (let argument = rest.shift(); argument !== undefined; argument = rest.shift()) {
+    const [, written, inline] = /^--([^=]*)(?:=([^]*))?$/.exec(argument) ?? [];
     if (argument === "--help" || argument === "-h") {
-      action = argv[position] === "all" ? "help_all" : "help";
-      if (action === "help_all") position += 1;
+      action = rest[0] === "all" ? "help_all" : "help";
+      if (action === "help_all") rest.shift();
     } else if (argument === "--version") action = "version";
-    else if (!argument.startsWith("--")) {
+    else if (written === undefined) {
       problems.push(`unexpected argument ${quote(argument)}: settings are given as --flag value`);
     } else {
-      const { flag, name, written, inline } = splitArgument(argument);
-      const next = argv[position];
-      const following =
-        inline === null && next !== undefined && !next.startsWith("--") ? next : null;
-      if (following !== null) position += 1;
-      if (flag === null) {
+      const hasValue = inline === undefined && rest[0]?.startsWith("--") === false;
+      const given = hasValue ? rest.shift() : inline;
+      const name = written.toLowerCase().replaceAll("-", "_");
+      const flag = FLAGS.find((known) => known.name === name);
+      const text = given ?? (flag?.isSwitch === true ? "true" : null);
+      if (flag === undefined) {
         problems.push(describeUnknown("flag", `--${written}`, name, (valid) => `--${valid}`));
-        continue;
-      }
-      const text = inline ?? following ?? (flag.isSwitch === true ? "true" : null);
-      if (text === null) problems.push(`--${flag.name} needs a value: ${flag.placeholder}`);
-      else values.set(flag.name, { text, source: `--${flag.name}` });
+      } else if (text === null) problems.push(`--${name} needs a value: ${flag.placeholder}`);
+      else values.set(name, { text, source: `--${name}` });
     }
   }
   return { values, action, problems };
@@ -112,28 +108,12 @@ export function checkValues(values: ReadonlyMap<string, RawValue>): {
   const parsed = settingsSchema.safeParse(Object.fromEntries(input));
   if (parsed.success) return { settings: parsed.data, problems: [] };
   const problems = parsed.error.issues.map((issue) => {
-    const given = values.get(String(issue.path[0]));
-    const expected = issue.code === "too_small" && given?.text === "" ? "not empty" : issue.message;
-    return `${given?.source ?? `--${String(issue.path[0])}`} must be ${expected}; got ${quote(given?.text ?? "")}`;
+    const name = String(issue.path[0]);
+    const { text, source } = values.get(name) ?? { text: "", source: `--${name}` };
+    const expected = issue.code === "too_small" && text === "" ? "not empty" : issue.message;
+    return `${source} must be ${expected}; got ${quote(text)}`;
   });
   return { settings: null, problems };
-}
-
-function splitArgument(argument: string): {
-  flag: Flag | null;
-  name: string;
-  written: string;
-  inline: string | null;
-} {
-  const equals = argument.indexOf("=");
-  const written = argument.slice(2, equals === -1 ? undefined : equals);
-  const name = written.toLowerCase().replaceAll("-", "_");
-  return {
-    flag: FLAGS.find((flag) => flag.name === name) ?? null,
-    name,
-    written,
-    inline: equals === -1 ? null : argument.slice(equals + 1),
-  };
 }
 
 function describeUnknown(

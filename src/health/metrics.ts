@@ -1,8 +1,10 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { JobEvent } from "../jobs/events.js";
 import type { HealthReport } from "./report.js";
-import { HEALTH_METRICS, type HealthMetric } from "./report-metrics.js";
+import { listHealthMetrics } from "./report-metrics.js";
 
+/** The labels that a metric of the health report can have. */
+const HEALTH_LABELS = ["version", "model", "outcome", "sidecar", "state", "reason"];
 /** From the smallest checkpoint on a fast device to a full queue; seconds. */
 const BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 900, 3600];
 
@@ -12,7 +14,6 @@ const BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 900, 360
  */
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #setters: readonly ((health: HealthReport) => void)[];
   readonly #requests: Counter;
   readonly #requestSeconds: Histogram;
   readonly #waitSeconds: Histogram;
@@ -22,7 +23,6 @@ export class Metrics {
   constructor() {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
-    this.#setters = HEALTH_METRICS.map((metric) => createSetter(metric, this.#registry));
     this.#requests = new Counter({
       name: "dalle_http_requests_total",
       help: "Requests by route and status; 499 when the caller left first.",
@@ -58,8 +58,14 @@ export class Metrics {
 
   /** The text format of Prometheus, with the states and counts of `health`. */
   render(health: HealthReport): Promise<string> {
-    for (const set of this.#setters) set(health);
-    return this.#registry.metrics();
+    // A registry of its own: no sample of an earlier report can stay in it.
+    const registry = new Registry();
+    for (const { name, help, samples } of listHealthMetrics(health)) {
+      const options = { name, help, labelNames: HEALTH_LABELS, registers: [registry] };
+      const metric = name.endsWith("_total") ? new Counter(options) : new Gauge(options);
+      for (const { labels, value } of samples) metric.inc({ ...labels }, value);
+    }
+    return Registry.merge([this.#registry, registry]).metrics();
   }
 
   /** @param route - a pattern of the routes, never the path of a request: there is no end of those. */
@@ -74,16 +80,4 @@ export class Metrics {
     else if (event.type === "progress") this.#imageTokens.inc(event.newTokens);
     else if (event.type === "image") this.#imageSeconds.observe(event.image.seconds);
   }
-}
-
-/** Registers a metric and returns what sets it: to exactly what the report says, and no more. */
-function createSetter(metric: HealthMetric, registry: Registry): (health: HealthReport) => void {
-  const { name, help, type, labelNames, read } = metric;
-  const options = { name, help, labelNames: [...labelNames], registers: [registry] };
-  const target = type === "gauge" ? new Gauge(options) : new Counter(options);
-  return (health) => {
-    // A sample that is not in this report must not stay from the one before.
-    target.reset();
-    for (const { labels, value } of read(health)) target.inc({ ...labels }, value);
-  };
 }

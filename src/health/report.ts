@@ -1,11 +1,12 @@
 /** The answer of `/health_check`, built from the status of the sidecars and the counts of the queue. */
 import type { AppError } from "../errors.js";
+import type { StoreReport } from "../images/store.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import type { QueueReport } from "../jobs/broker.js";
 import { toPublicReason } from "../sidecar/failure.js";
 
 /** Everything a health report is made of. */
-export interface HealthSources {
+interface HealthSources {
   readonly version: string;
   readonly modelVersion: string;
   readonly isStopping: boolean;
@@ -15,11 +16,7 @@ export interface HealthSources {
   readonly sidecars: readonly SidecarStatus[];
   readonly queue: QueueReport;
   /** Null when saving to disk is off. */
-  readonly saving: {
-    readonly waitingCount: number;
-    readonly savedCount: number;
-    readonly failedCount: number;
-  } | null;
+  readonly saving: StoreReport | null;
   /** Log lines that could not be written. */
   readonly droppedLogLines: number;
   /** Why a request would not run now; null when it would. */
@@ -27,7 +24,10 @@ export interface HealthSources {
 }
 
 /** The answer of `/health_check`. */
-export interface HealthReport {
+export interface HealthReport extends Pick<
+  HealthSources,
+  "version" | "queue" | "saving" | "droppedLogLines"
+> {
   /** True as long as the process can answer at all. */
   readonly success: true;
   readonly state: SidecarStatus["state"] | "stopping";
@@ -35,13 +35,9 @@ export interface HealthReport {
   /** Whether a request would run now, and why not. */
   readonly ready: boolean;
   readonly reason: string | null;
-  readonly version: string;
   readonly uptimeSeconds: number;
   readonly sidecar: SidecarHealth;
   readonly sidecars: readonly SidecarHealth[];
-  readonly queue: QueueReport;
-  readonly saving: HealthSources["saving"];
-  readonly droppedLogLines: number;
 }
 
 /** The public part of a {@link SidecarStatus}: no folders, no log lines. */
@@ -61,42 +57,34 @@ export type SidecarHealth = Omit<SidecarStatus, "since" | "lastFailure" | "nextT
 };
 
 export function buildHealth(sources: HealthSources): HealthReport {
-  const { sidecar, refusal, queue } = sources;
+  const { version, sidecar, queue, saving, droppedLogLines, refusal } = sources;
   return {
     success: true,
     state: sources.isStopping ? "stopping" : sidecar.state,
     model: sources.modelVersion,
     ready: refusal === null,
     reason: refusal?.message ?? null,
-    version: sources.version,
+    version,
     // Not the difference of two times of day: the clock of the machine may be set meanwhile.
     uptimeSeconds: Math.floor(process.uptime()),
     sidecar: toSidecarHealth(sidecar),
     sidecars: sources.sidecars.map(toSidecarHealth),
     queue,
-    saving: sources.saving,
-    droppedLogLines: sources.droppedLogLines,
+    saving,
+    droppedLogLines,
   };
 }
 
-function toSidecarHealth({
-  since,
-  lastFailure,
-  nextTryAt,
-  ready,
-  ...rest
-}: SidecarStatus): SidecarHealth {
+function toSidecarHealth(status: SidecarStatus): SidecarHealth {
+  const { since, lastFailure, nextTryAt, ready, ...rest } = status;
   return {
     ...rest,
     since: toIsoTime(since),
-    lastFailure:
-      lastFailure === null
-        ? null
-        : {
-            code: lastFailure.code,
-            reason: toPublicReason(lastFailure.reason),
-            at: toIsoTime(lastFailure.at),
-          },
+    lastFailure: lastFailure && {
+      code: lastFailure.code,
+      reason: toPublicReason(lastFailure.reason),
+      at: toIsoTime(lastFailure.at),
+    },
     nextTryAt: nextTryAt === null ? null : toIsoTime(nextTryAt),
     device: ready?.device ?? null,
     precision: ready?.precision ?? null,

@@ -11,11 +11,7 @@ import { createMetricsRoute, measureRequests, type MetricsOptions } from "./rout
 import { createModelRoutes } from "./routes/models.js";
 import { createOpenAiRoute, type OpenAiOptions } from "./routes/openai.js";
 
-export interface RouteOptions extends DalleOptions, OpenAiOptions, HealthOptions, MetricsOptions {}
-
-export interface AppOptions extends RouteOptions {
-  readonly log: Logger;
-}
+interface RouteOptions extends DalleOptions, OpenAiOptions, HealthOptions, MetricsOptions {}
 
 /** Every route that the server has. */
 export function createRoutes(options: RouteOptions): readonly Route[] {
@@ -29,7 +25,7 @@ export function createRoutes(options: RouteOptions): readonly Route[] {
 }
 
 /** It knows requests and answers, and sees the rest through its options. */
-export function createApp(options: AppOptions): Express {
+export function createApp(options: RouteOptions & { readonly log: Logger }): Express {
   const app = express();
   app.disable("x-powered-by");
   // Images differ on every call: a hash over megabytes of them would never find one in a cache.

@@ -2,7 +2,7 @@
 import express, { type Request, type RequestHandler } from "express";
 import { AppError } from "../errors.js";
 
-export const BODY_LIMIT_BYTES = 1024 * 1024;
+const BODY_LIMIT_BYTES = 1024 * 1024;
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 

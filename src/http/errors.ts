@@ -5,16 +5,7 @@ import { neutralizeText, type Logger } from "../log.js";
 import { noteForLog } from "./request-log.js";
 
 /** The one shape of every error answer. */
-export interface ErrorBody {
-  readonly error: {
-    readonly message: string;
-    readonly type: string;
-    readonly param: string | null;
-    readonly code: string;
-  };
-}
-
-export function createErrorBody(error: AppError): ErrorBody {
+export function createErrorBody(error: AppError): object {
   const { type } = ERROR_CODES[error.code];
   return { error: { message: error.message, type, param: error.param, code: error.code } };
 }
@@ -49,10 +40,8 @@ export function createErrorHandler(log: Logger): ErrorRequestHandler {
 
 export const refuseUnknownPath: RequestHandler = (request) => {
   const shown = neutralizeText(request.path, 100);
-  throw new AppError(
-    "not_found",
-    `There is no ${request.method} ${shown} here. Pictures are made with POST /dalle and POST /v1/images/generations.`,
-  );
+  const message = `There is no ${request.method} ${shown} here. Pictures are made with POST /dalle and POST /v1/images/generations.`;
+  throw new AppError("not_found", message);
 };
 
 function toAppError(thrown: unknown): AppError {

@@ -5,7 +5,7 @@ import { neutralizeText } from "../log.js";
 import type { SamplingLimits, SamplingSettings } from "../jobs/broker.js";
 import type { JsonObject } from "./body.js";
 
-export const MAX_PROMPT_CHARACTERS = 4_000;
+const MAX_PROMPT_CHARACTERS = 4_000;
 const MAX_SEED = 2 ** 32 - 1;
 
 /** Builds one field. The text is what follows "must be" when the value is wrong. */
@@ -103,15 +103,13 @@ export function readFields<Schema extends z.ZodType>(
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const param = String(issue?.path[0] ?? "body");
-  throw createFieldError(param, issue?.message ?? "valid", body[param]);
-}
-
-export function createFieldError(param: string, expected: string, value: unknown): AppError {
+  const expected = issue?.message ?? "valid";
+  const value = body[param];
   const message =
     value === undefined
       ? `'${param}' is required and must be ${expected}.`
       : `'${param}' must be ${expected}; got ${describeValue(value)}.`;
-  return new AppError("invalid_value", message, { param });
+  throw new AppError("invalid_value", message, { param });
 }
 
 function countCharacters(text: string): number {

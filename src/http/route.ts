@@ -35,9 +35,7 @@ function refuseMethods(allowed: readonly string[]): RequestHandler {
   const list = [...allowed, "OPTIONS"].join(", ");
   return (request, response) => {
     response.setHeader("allow", list);
-    throw new AppError(
-      "method_not_allowed",
-      `${request.method} is not possible on this path; expected one of ${list}.`,
-    );
+    const message = `${request.method} is not possible on this path; expected one of ${list}.`;
+    throw new AppError("method_not_allowed", message);
   };
 }

@@ -1,7 +1,8 @@
 /** The listening socket, its limits, and how it closes. */
+import { once } from "node:events";
 import { createServer, STATUS_CODES, type RequestListener, type Server } from "node:http";
 import type { Duplex } from "node:stream";
-import { AppError, ERROR_CODES, type ErrorCode } from "../errors.js";
+import { AppError, describeError, ERROR_CODES } from "../errors.js";
 import { createErrorBody } from "./errors.js";
 
 /** Limits for receiving a request; how long the answer takes is the queue's business. */
@@ -40,40 +41,33 @@ export function createHttpServer(listener: RequestListener): HttpServer {
   });
   return {
     listen: (port, host) => listen(server, port, host),
-    close: (graceMs) => close(server, graceMs),
+    close: async (graceMs) => {
+      const timer = setTimeout(() => {
+        server.closeAllConnections();
+      }, graceMs);
+      const closed = once(server, "close");
+      server.close();
+      await closed;
+      clearTimeout(timer);
+    },
   };
 }
 
-function listen(server: Server, port: number, host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException) => {
-      reject(
-        new AppError("listen_failed", describeListenError(error, port, host), { cause: error }),
-      );
-    };
-    server.once("error", fail);
-    server.listen(port, host, () => {
-      server.off("error", fail);
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : port);
-    });
-  });
+async function listen(server: Server, port: number, host: string): Promise<number> {
+  try {
+    const listening = once(server, "listening");
+    server.listen(port, host);
+    await listening;
+  } catch (error) {
+    throw new AppError("listen_failed", describeListenError(error, port, host), { cause: error });
+  }
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : port;
 }
 
-function close(server: Server, graceMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      server.closeAllConnections();
-    }, graceMs);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}
-
-function describeListenError(error: NodeJS.ErrnoException, port: number, host: string): string {
-  switch (error.code) {
+function describeListenError(error: unknown, port: number, host: string): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  switch (code) {
     case "EADDRINUSE":
       return `Port ${port} on ${host} is already in use. Stop the program that uses it, or choose another port with --port.`;
     case "EACCES":
@@ -82,21 +76,22 @@ function describeListenError(error: NodeJS.ErrnoException, port: number, host: s
     case "ENOTFOUND":
       return `${host} is not an address of this machine. Choose another one with --host.`;
     default:
-      return `The server cannot listen on ${host}, port ${port}: ${error.message}.`;
+      return `The server cannot listen on ${host}, port ${port}: ${describeError(error)}.`;
   }
 }
 
 /** Answers what Node could not read as HTTP in the same shape as every other error. */
 function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-  const code: ErrorCode =
-    error.code === "HPE_HEADER_OVERFLOW" ? "headers_too_large" : "invalid_request";
-  const message =
-    code === "headers_too_large"
-      ? "The headers of the request are too large."
-      : "The request is not valid HTTP, or was not received in time.";
-  const body = JSON.stringify(createErrorBody(new AppError(code, message)));
-  const { status } = ERROR_CODES[code];
+  const refusal =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? new AppError("headers_too_large", "The headers of the request are too large.")
+      : new AppError(
+          "invalid_request",
+          "The request is not valid HTTP, or was not received in time.",
+        );
+  const body = JSON.stringify(createErrorBody(refusal));
+  const { status } = ERROR_CODES[refusal.code];
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`,
     "content-type: application/json; charset=utf-8",

@@ -11,7 +11,7 @@ export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 const DEFAULT_QUALITY = 95;
 
 /** Pixels as the sidecar sends them: rows from the top, 3 bytes (R, G, B) a pixel, no padding. */
-export interface RawImage {
+interface RawImage {
   readonly width: number;
   readonly height: number;
   readonly rgb: Uint8Array;

@@ -1,5 +1,5 @@
 /** Makes folders where `mkdir` of Node would never return. */
-import { mkdir } from "node:fs/promises";
+import { access, mkdir } from "node:fs/promises";
 import path from "node:path";
 
 /**
@@ -7,21 +7,16 @@ import path from "node:path";
  * system says of a new folder in an existing one that there is no such place, as /proc does.
  */
 export async function makeFolders(folder: string): Promise<void> {
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    if (!hasErrorCode(error, "ENOENT") || path.dirname(folder) === folder) throw error;
-    await makeFolders(path.dirname(folder));
-    await makeFolder(folder);
-  }
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder);
-  } catch (error) {
+  const isThere = await access(folder).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return;
+  await makeFolders(path.dirname(folder));
+  await mkdir(folder).catch((error: unknown) => {
+    // Another request has made it meanwhile.
     if (!hasErrorCode(error, "EEXIST")) throw error;
-  }
+  });
 }
 
 export function hasErrorCode(error: unknown, code: string): boolean {

@@ -23,9 +23,7 @@ export interface StoreReport {
 export class ImageStore {
   readonly #root: string;
   readonly #now: () => Date;
-  #waitingCount = 0;
-  #savedCount = 0;
-  #failedCount = 0;
+  readonly #counts = { waitingCount: 0, savedCount: 0, failedCount: 0 };
 
   constructor(root: string, now: () => Date = () => new Date()) {
     this.#root = root;
@@ -34,8 +32,7 @@ export class ImageStore {
 
   /** How many images wait, were saved, and could not be. */
   report(): StoreReport {
-    const [waitingCount, savedCount] = [this.#waitingCount, this.#savedCount];
-    return { waitingCount, savedCount, failedCount: this.#failedCount };
+    return { ...this.#counts };
   }
 
   /**
@@ -44,8 +41,9 @@ export class ImageStore {
    * @throws the error of the file system; images written before it stay.
    */
   async save(request: SaveRequest): Promise<string> {
+    const counts = this.#counts;
     let savedCount = 0;
-    this.#waitingCount += request.images.length;
+    counts.waitingCount += request.images.length;
     try {
       const folder = await this.#createFolder(request.prompt);
       try {
@@ -58,9 +56,9 @@ export class ImageStore {
       }
       return folder;
     } finally {
-      this.#waitingCount -= request.images.length;
-      this.#savedCount += savedCount;
-      this.#failedCount += request.images.length - savedCount;
+      counts.waitingCount -= request.images.length;
+      counts.savedCount += savedCount;
+      counts.failedCount += request.images.length - savedCount;
     }
   }
 

@@ -1,4 +1,5 @@
 import { AppError } from "../errors.js";
+import type { SidecarPool } from "../sidecar/pool.js";
 import type { SidecarStatus } from "../sidecar/status.js";
 import { toPublicReason } from "../sidecar/failure.js";
 
@@ -8,11 +9,7 @@ const LOADING_RETRY_AFTER_S = 5;
 const RESTART_RETRY_AFTER_S = 2;
 
 /** What admission needs of the sidecars. */
-export interface SidecarView {
-  status(): SidecarStatus;
-  /** Calls `listener` after each change of the status; returns what removes it. */
-  onStatus(listener: () => void): () => void;
-}
+export type SidecarView = Pick<SidecarPool, "status" | "onStatus">;
 
 /**
  * Decides whether new work is accepted.
@@ -77,26 +74,27 @@ export class Admission {
 function describeNotReady(status: SidecarStatus): AppError {
   switch (status.state) {
     case "draining":
-      return new AppError("not_ready", "The sidecar is restarting.", {
-        retryAfterS: LOADING_RETRY_AFTER_S,
-      });
+      return createNotReady("The sidecar is restarting.", LOADING_RETRY_AFTER_S);
     case "failed":
     case "stopped":
-      return new AppError("not_ready", `The model cannot be served: ${describeFailure(status)}.`, {
-        retryAfterS: MAX_RETRY_AFTER_S,
-      });
+      return createNotReady(
+        `The model cannot be served: ${describeFailure(status)}.`,
+        MAX_RETRY_AFTER_S,
+      );
     case "backing_off": {
       const waitS = Math.ceil(((status.nextTryAt ?? Date.now()) - Date.now()) / 1000);
       const retryAfterS = Math.min(MAX_RETRY_AFTER_S, Math.max(1, waitS + RESTART_RETRY_AFTER_S));
       const breaker = status.breaker.state === "open" ? " too often" : "";
       const message = `The model is not loaded: ${describeFailure(status, breaker)}. The next try is in ${Math.max(0, waitS)} s.`;
-      return new AppError("not_ready", message, { retryAfterS });
+      return createNotReady(message, retryAfterS);
     }
     default:
-      return new AppError("not_ready", `The model is loading${describePhase(status)}.`, {
-        retryAfterS: LOADING_RETRY_AFTER_S,
-      });
+      return createNotReady(`The model is loading${describePhase(status)}.`, LOADING_RETRY_AFTER_S);
   }
+}
+
+function createNotReady(message: string, retryAfterS: number): AppError {
+  return new AppError("not_ready", message, { retryAfterS });
 }
 
 function describePhase({ phase }: SidecarStatus): string {
@@ -107,13 +105,10 @@ function describePhase({ phase }: SidecarStatus): string {
   return ` (${name}: ${phase.done} of ${phase.total} ${phase.unit}${left})`;
 }
 
-function describeFailure(status: SidecarStatus, howOften = ""): string {
-  if (status.state !== "failed" && status.state !== "backing_off") return "the sidecar is stopping";
+function describeFailure({ state, lastFailure }: SidecarStatus, howOften = ""): string {
+  if (state === "stopped") return "the sidecar is stopping";
+  if (lastFailure === null) return "the sidecar stopped";
   // A next try would end the same way: the caller learns what has to be put right.
-  if (status.state === "failed" && status.lastFailure !== null) {
-    return toPublicReason(status.lastFailure.reason);
-  }
-  return status.lastFailure === null
-    ? "the sidecar stopped"
-    : `the sidecar stopped${howOften}; /health_check and the log say why`;
+  if (state === "failed") return toPublicReason(lastFailure.reason);
+  return `the sidecar stopped${howOften}; /health_check and the log say why`;
 }

@@ -1,15 +1,9 @@
 import type { AppError } from "../errors.js";
 import type { EncodedImage } from "../images/encode.js";
+import type { TaskImage } from "../sidecar/task.js";
 
 /** A finished image of a job, with what is known about how it was made. */
-export interface JobImage extends EncodedImage {
-  readonly seed: number;
-  /** How many tokens of the prompt were live. */
-  readonly textTokens: number;
-  readonly imageTokens: number;
-  /** From the start of the decoding to the finished pixels. */
-  readonly seconds: number;
-}
+export type JobImage = EncodedImage & Omit<TaskImage, "rgb">;
 
 /**
  * What happens to a job, in order. `index` is the place of an image in the job. The last event is

@@ -16,7 +16,7 @@ export interface ImageAnswer {
   readonly imageTokens: number;
 }
 
-export interface ImageServiceOptions {
+interface ImageServiceOptions {
   readonly broker: Broker;
   /** Null when saving to disk is off. */
   readonly store: ImageStore | null;
@@ -81,10 +81,8 @@ export class ImageService {
       const bytes = images.map((image) => image.bytes);
       await store.save({ prompt, format: output.format, images: bytes });
     } catch (error) {
-      this.#options.log.error(
-        { err: error },
-        `The images were answered but not saved: ${describeError(error)}`,
-      );
+      const message = `The images were answered but not saved: ${describeError(error)}`;
+      this.#options.log.error({ err: error }, message);
     }
   }
 }

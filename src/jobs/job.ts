@@ -38,8 +38,6 @@ export class JobTask implements Task {
   }
 }
 
-export type JobState = "open" | "completed" | "failed";
-
 /**
  * One request for images and the tasks that it consists of.
  *
@@ -54,7 +52,7 @@ export class Job implements JobHandle {
   readonly #startedAtMs = performance.now();
   readonly #deadlineTimer: NodeJS.Timeout;
   readonly #listener: JobListener;
-  #state: JobState = "open";
+  #isOpen = true;
 
   constructor(spec: JobSpec, listener: JobListener) {
     this.spec = spec;
@@ -65,8 +63,9 @@ export class Job implements JobHandle {
     }, spec.deadlineInMs);
   }
 
-  get state(): JobState {
-    return this.#state;
+  /** Whether it has not ended. */
+  get isOpen(): boolean {
+    return this.#isOpen;
   }
 
   /** Aborts when the job ends. */
@@ -98,14 +97,14 @@ export class Job implements JobHandle {
   /** A running task has `tokens` image tokens. */
   progress(task: JobTask, tokens: number): void {
     const newTokens = tokens - task.tokens;
-    if (this.#state !== "open" || newTokens <= 0) return;
+    if (!this.#isOpen || newTokens <= 0) return;
     task.tokens = tokens;
     this.#listener({ type: "progress", index: task.index, tokens, newTokens });
   }
 
   /** The image of a running task is there; the last one completes the job. */
   finish(task: JobTask, image: JobImage): void {
-    if (this.#state !== "open") return;
+    if (!this.#isOpen) return;
     this.progress(task, image.imageTokens);
     task.state = "done";
     this.#listener({ type: "image", index: task.index, image });
@@ -114,7 +113,7 @@ export class Job implements JobHandle {
 
   /** Ends the job with an error. Has no effect on a job that has ended. */
   fail(error: AppError): void {
-    if (this.#state === "open") this.#end(error);
+    if (this.#isOpen) this.#end(error);
   }
 
   cancel(): void {
@@ -122,7 +121,7 @@ export class Job implements JobHandle {
   }
 
   #end(error: AppError | null): void {
-    this.#state = error === null ? "completed" : "failed";
+    this.#isOpen = false;
     clearTimeout(this.#deadlineTimer);
     this.#ending.abort(error);
     this.#listener(error === null ? { type: "completed" } : { type: "failed", error });
@@ -131,8 +130,6 @@ export class Job implements JobHandle {
 
 function createDeadlineError(deadlineInMs: number): AppError {
   const seconds = Math.round(deadlineInMs / 100) / 10;
-  return new AppError(
-    "deadline_exceeded",
-    `The request was not finished within ${seconds} s. Ask for fewer images at a time, or start the server with a larger --request_timeout.`,
-  );
+  const message = `The request was not finished within ${seconds} s. Ask for fewer images at a time, or start the server with a larger --request_timeout.`;
+  return new AppError("deadline_exceeded", message);
 }

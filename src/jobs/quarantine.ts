@@ -4,26 +4,25 @@ import { AppError } from "../errors.js";
 /** The oldest are forgotten beyond this, so that callers cannot fill the memory with prompts. */
 const PROMPT_LIMIT = 1_000;
 
-export interface QuarantineOptions {
-  /** How long a prompt is refused; 0 refuses none. */
-  readonly durationMs: number;
-  /** Milliseconds on a clock that never goes back. */
-  readonly now?: () => number;
-}
-
 /** Remembers, as hashes, the prompts that ended the sidecar, and refuses them for a time. */
 export class Quarantine {
-  readonly #options: QuarantineOptions;
+  readonly #durationMs: number;
+  readonly #now: () => number;
   readonly #endsAtMs = new Map<string, number>();
 
-  constructor(options: QuarantineOptions) {
-    this.#options = options;
+  /**
+   * @param durationMs - how long a prompt is refused; 0 refuses none.
+   * @param now - milliseconds on a clock that never goes back.
+   */
+  constructor(durationMs: number, now: () => number = () => performance.now()) {
+    this.#durationMs = durationMs;
+    this.#now = now;
   }
 
   /** How many prompts are refused now. */
   get size(): number {
     for (const [key, endsAtMs] of this.#endsAtMs) {
-      if (endsAtMs <= this.#nowMs) this.#endsAtMs.delete(key);
+      if (endsAtMs <= this.#now()) this.#endsAtMs.delete(key);
     }
     return this.#endsAtMs.size;
   }
@@ -31,21 +30,17 @@ export class Quarantine {
   add(prompt: string): void {
     const key = hashPrompt(prompt);
     this.#endsAtMs.delete(key);
-    this.#endsAtMs.set(key, this.#nowMs + this.#options.durationMs);
+    this.#endsAtMs.set(key, this.#now() + this.#durationMs);
     const [oldest] = this.#endsAtMs.keys();
     if (this.#endsAtMs.size > PROMPT_LIMIT && oldest !== undefined) this.#endsAtMs.delete(oldest);
   }
 
   /** Why the prompt is refused, or null when it is not. */
   refusal(prompt: string): AppError | null {
-    const leftMs = (this.#endsAtMs.get(hashPrompt(prompt)) ?? 0) - this.#nowMs;
+    const leftMs = (this.#endsAtMs.get(hashPrompt(prompt)) ?? 0) - this.#now();
     if (leftMs <= 0) return null;
     const message = `This prompt ended the sidecar more than once; it is refused for another ${Math.ceil(leftMs / 1000)} s.`;
     return new AppError("prompt_quarantined", message);
-  }
-
-  get #nowMs(): number {
-    return this.#options.now?.() ?? performance.now();
   }
 }
 

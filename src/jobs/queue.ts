@@ -4,7 +4,7 @@ import { Listeners } from "../sidecar/listeners.js";
 import type { Seat, SeatKind, TaskRunner } from "../sidecar/task.js";
 import type { Admission } from "./admission.js";
 import type { Broker, JobHandle, JobSpec, QueueReport } from "./broker.js";
-import type { JobEvent, JobImage, JobListener } from "./events.js";
+import type { JobEvent, JobListener } from "./events.js";
 import { Job, type JobTask, type TaskState } from "./job.js";
 import type { Quarantine } from "./quarantine.js";
 import { Schedule } from "./schedule.js";
@@ -61,7 +61,9 @@ export class JobQueue implements Broker {
   }
 
   submit(spec: JobSpec, listener: JobListener): JobHandle {
-    const refusal = this.#refuse(spec);
+    const { admission, quarantine } = this.#options;
+    const refusal =
+      admission.refusal() ?? quarantine.refusal(spec.prompt) ?? this.refusal(spec.seeds.length);
     if (refusal !== null) {
       this.#counts.rejectedJobs += 1;
       throw refusal;
@@ -130,11 +132,6 @@ export class JobQueue implements Broker {
     clearTimeout(timer);
   }
 
-  #refuse({ prompt, seeds }: JobSpec): AppError | null {
-    const { admission, quarantine } = this.#options;
-    return admission.refusal() ?? quarantine.refusal(prompt) ?? this.refusal(seeds.length);
-  }
-
   #countTasks(...states: readonly TaskState[]): number {
     let count = 0;
     for (const { tasks } of this.#open)
@@ -164,29 +161,20 @@ export class JobQueue implements Broker {
     const { job } = task;
     const startedMs = performance.now();
     try {
-      const onProgress = (tokens: number) => {
-        job.progress(task, tokens);
-      };
-      const image = await this.#makeImage(task, seat, onProgress);
-      if (job.state === "open")
+      const { rgb, ...facts } = await seat.run(task, {
+        signal: job.signal,
+        onProgress: (tokens) => {
+          job.progress(task, tokens);
+        },
+      });
+      const encoded = await this.#options.encoder.encode({ rgb, ...facts }, job.spec.output);
+      if (job.isOpen)
         this.#waitEstimate.add(performance.now() - startedMs, this.#countTasks("running"));
-      job.finish(task, image);
+      job.finish(task, { ...facts, ...encoded });
     } catch (error) {
-      if (job.state === "open") this.#handleFailure(task, error);
+      if (job.isOpen) this.#handleFailure(task, error);
     }
     this.#pump();
-  }
-
-  async #makeImage(
-    task: JobTask,
-    seat: Seat,
-    onProgress: (tokens: number) => void,
-  ): Promise<JobImage> {
-    const { signal, spec } = task.job;
-    const image = await seat.run(task, { signal, onProgress });
-    const { seed, textTokens, imageTokens, seconds } = image;
-    const encoded = await this.#options.encoder.encode(image, spec.output);
-    return { ...encoded, seed, textTokens, imageTokens, seconds };
   }
 
   #handleFailure(task: JobTask, error: unknown): void {
@@ -230,9 +218,7 @@ export class JobQueue implements Broker {
   }
 }
 
-function toTaskError(error: unknown): AppError {
-  if (error instanceof AppError) return error;
-  return new AppError("internal_error", "A fault of the server ended the request.", {
-    cause: error,
-  });
+function toTaskError(cause: unknown): AppError {
+  if (cause instanceof AppError) return cause;
+  return new AppError("internal_error", "A fault of the server ended the request.", { cause });
 }

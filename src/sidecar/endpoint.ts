@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import path from "node:path";
 import { spawnArguments } from "./process/launch.js";
 import { recordSidecar } from "./process/orphan.js";
@@ -22,38 +23,37 @@ export interface Endpoint {
   removeNow(): void;
 }
 
-export type EndpointOptions = Pick<SupervisorOptions, "runFolderParent" | "transport">;
-
 /** Creates the folder and binds the socket; what was made is removed again when that fails. */
 export async function openEndpoint(
-  { runFolderParent, transport: choice }: EndpointOptions,
+  { runFolderParent, transport: choice }: Pick<SupervisorOptions, "runFolderParent" | "transport">,
   events: EventLog,
   onFrames: FramesListener,
 ): Promise<Endpoint> {
   const folder = await createRunFolder(runFolderParent, (pid) => {
     events.orphanEnded(pid);
   });
+  const removeNow = () => {
+    rmSync(folder, { recursive: true, force: true });
+  };
   try {
     const transport =
-      choice?.kind === "tcp"
+      choice.kind === "tcp"
         ? await bindSecureTransport(choice.host, onFrames)
-        : await bindTransport(path.join(folder.path, "s.sock"), onFrames);
+        : await bindTransport(path.join(folder, "s.sock"), onFrames);
     return {
       transport,
       noteSpawn: (identity, pid) => {
         if (pid === null) return;
-        recordSidecar(folder.path, pid, spawnArguments({ endpoint: transport.endpoint, identity }));
+        recordSidecar(folder, pid, spawnArguments(transport.endpoint, identity));
       },
       close: async () => {
         await transport.close();
-        await folder.remove();
+        removeNow();
       },
-      removeNow: () => {
-        folder.removeNow();
-      },
+      removeNow,
     };
   } catch (error) {
-    await folder.remove();
+    removeNow();
     throw error;
   }
 }

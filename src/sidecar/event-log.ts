@@ -10,6 +10,15 @@ export interface SpawnId {
   readonly pid: number | null;
 }
 
+/** The events that say it all. */
+const PLAIN_EVENTS = {
+  started: "The sidecar was started; waiting for HELLO",
+  greeted: "The sidecar said HELLO; it loads the model",
+  ended: "The sidecar ended as asked",
+  breaker_closed: "The trial works; restarts as usual",
+  restart_asked: "Restart requested",
+} as const;
+
 /** One log line for each event in the life of a sidecar: which spawn, what happened, what comes next. */
 export class EventLog {
   readonly #log: Logger;
@@ -18,21 +27,13 @@ export class EventLog {
     this.#log = log;
   }
 
-  started(spawn: SpawnId): void {
-    this.#log.info({ ...spawn, event: "started" }, "The sidecar was started; waiting for HELLO");
-  }
-
-  greeted(spawn: SpawnId): void {
-    this.#log.info({ ...spawn, event: "greeted" }, "The sidecar said HELLO; it loads the model");
+  note(event: keyof typeof PLAIN_EVENTS, spawn: SpawnId): void {
+    this.#log.info({ ...spawn, event }, PLAIN_EVENTS[event]);
   }
 
   ready(spawn: SpawnId, { device, precision, phaseSeconds }: Ready): void {
     const facts = { ...spawn, event: "ready", device, precision, phaseSeconds };
     this.#log.info(facts, "The sidecar is ready; it takes tasks");
-  }
-
-  ended(spawn: SpawnId): void {
-    this.#log.info({ ...spawn, event: "ended" }, "The sidecar ended as asked");
   }
 
   failed(spawn: SpawnId, failure: Failure, lastLines: readonly string[], delayMs: number): void {
@@ -52,20 +53,9 @@ export class EventLog {
     this.#log.error(facts, `${why}; the next trial is in ${ms} ms, or at SIGHUP`);
   }
 
-  breakerClosed(spawn: SpawnId): void {
-    this.#log.info({ ...spawn, event: "breaker_closed" }, "The trial works; restarts as usual");
-  }
-
   /** A sidecar of another server, which was killed. */
   orphanEnded(pid: number): void {
-    const facts = { event: "orphan_ended", pid };
-    this.#log.warn(
-      facts,
-      "Ended an orphaned sidecar of a killed server and removed its run folder",
-    );
-  }
-
-  restartAsked(spawn: SpawnId): void {
-    this.#log.info({ ...spawn, event: "restart_asked" }, "Restart requested");
+    const message = "Ended an orphaned sidecar of a killed server and removed its run folder";
+    this.#log.warn({ event: "orphan_ended", pid }, message);
   }
 }

@@ -1,28 +1,23 @@
 import type { Logger } from "../log.js";
 import type { SidecarConfig } from "../wire/messages.js";
 import type { Launch } from "./process/launch.js";
+import type { LogRate } from "./process/output-log.js";
+import type { BackoffLimits } from "./restart/backoff.js";
+import type { BreakerLimits } from "./restart/breaker.js";
 import type { LivenessLimits } from "./watch/liveness.js";
 import type { StartLimits } from "./watch/start-timeout.js";
 
 /** The times and numbers of supervision. */
-export interface SupervisionLimits extends LivenessLimits, StartLimits {
+export interface SupervisionLimits
+  extends LivenessLimits, StartLimits, BackoffLimits, BreakerLimits, LogRate {
   /** From GENERATE to ACCEPTED. */
   readonly acceptLimitMs: number;
   /** From SIGTERM to SIGKILL, when a sidecar has failed. */
   readonly killGraceMs: number;
-  /** The limits of the delay before a restart; see Backoff. */
-  readonly backoffBaseMs: number;
-  readonly backoffCapMs: number;
   /** A sidecar that was ready for this long, and made an image, resets the backoff. */
   readonly stableMs: number;
-  /** This many failures within the window open the breaker; see Breaker. */
-  readonly breakerFailureLimit: number;
-  readonly breakerWindowMs: number;
   /** From the opening of the breaker to the next trial. */
   readonly breakerPauseMs: number;
-  /** How much of a sidecar's output goes into the log; see OutputLog. */
-  readonly logBurstLineCount: number;
-  readonly logLinesPerSecond: number;
 }
 
 /** `ipc`: a socket that only this user can reach; `tcp`: encrypted, on a port of `host`. */
@@ -39,12 +34,11 @@ export interface SupervisorOptions {
   readonly config: Omit<SidecarConfig, "beatIntervalMs">;
   readonly log: Logger;
   readonly limits: SupervisionLimits;
-  /** Which of several sidecars this is; 0 unless given. */
-  readonly index?: number;
-  /** Tasks sent beyond the slots of the sidecar; null or nothing: as many as slots. */
-  readonly prefetch?: number | null;
-  /** A socket in the run folder unless given. */
-  readonly transport?: TransportChoice;
+  /** Which of several sidecars this is. */
+  readonly index: number;
+  /** Tasks sent beyond the slots of the sidecar, so that a slot never waits; null: as many as slots. */
+  readonly prefetch: number | null;
+  readonly transport: TransportChoice;
   /** Where the run folder is made; the temp folder of the system unless given. */
   readonly runFolderParent?: string;
   /** Uniform in [0, 1), for the jitter of the backoff. */

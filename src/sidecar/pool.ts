@@ -15,7 +15,7 @@ const STATES_BY_USE: readonly SidecarState[] = [
 ];
 
 /** What a pool needs of a member. */
-export type PoolMember = Pick<
+type PoolMember = Pick<
   Supervisor,
   keyof TaskRunner | "freeSeats" | "status" | "onStatus" | "start" | "restart" | "stop" | "kill"
 >;
@@ -52,9 +52,9 @@ export class SidecarPool implements TaskRunner {
 
   /** The status of the member that serves best: the pool is ready when one of them is. */
   status(): SidecarStatus {
-    const [best, ...others] = this.statuses();
+    const [best] = [...this.statuses()].sort(compareUse);
     if (best === undefined) throw new Error("a pool has at least one sidecar");
-    return others.reduce((left, right) => (compareUse(right, left) < 0 ? right : left), best);
+    return best;
   }
 
   /** The status of every member, in order. */

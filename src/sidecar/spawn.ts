@@ -1,45 +1,37 @@
 import { randomBytes } from "node:crypto";
 import type { AppError } from "../errors.js";
-import type { Logger } from "../log.js";
 import { encode } from "../wire/frames.js";
-import type { DownMessage, SidecarConfig } from "../wire/messages.js";
+import type { DownMessage } from "../wire/messages.js";
 import { SidecarClient } from "./link/client.js";
 import { chooseSettleMs, createLostError, createStopError, describeExit } from "./failure.js";
 import type { Failure, SpawnEnd } from "./failure.js";
 import { Liveness } from "./watch/liveness.js";
-import { createLaunch, type Launch } from "./process/launch.js";
-import type { SupervisionLimits } from "./limits.js";
+import { createLaunch } from "./process/launch.js";
+import type { SupervisorOptions } from "./limits.js";
 import { PhaseTracker } from "./watch/phase-progress.js";
 import { SidecarProcess } from "./process/process.js";
 import { OutputLog } from "./process/output-log.js";
 import { StartTimeout } from "./watch/start-timeout.js";
-import type { SidecarStatus } from "./status.js";
+import type { NO_PROCESS, SidecarStatus } from "./status.js";
 import type { Transport } from "./link/transport.js";
 import { waitMs } from "./wait.js";
 
 /** How many log lines go into the report of a failure. */
 const REPORTED_LINE_COUNT = 40;
 
-export interface SpawnOptions {
-  /** Which of several sidecars this is a spawn of. */
-  readonly index: number;
+interface SpawnOptions extends Omit<SupervisorOptions, "transport"> {
+  /** Which spawn of its sidecar this is. */
   readonly number: number;
-  readonly program: Launch;
   readonly transport: Transport;
-  readonly config: SidecarConfig;
-  readonly prefetch: number | null;
-  readonly limits: SupervisionLimits;
-  readonly log: Logger;
   /** Something that the status shows has changed. */
   readonly onChange: () => void;
   readonly onFreed: () => void;
 }
 
-export type SpawnState = "starting" | "loading" | "ready" | "ending";
+type SpawnState = "starting" | "loading" | "ready" | "ending";
 
 /** One spawn of the sidecar from its start to its last line: process, link and watch. */
 export class Spawn {
-  readonly number: number;
   readonly identity: string;
   readonly client: SidecarClient;
   /** Resolves once, when nothing of it is left. */
@@ -64,7 +56,6 @@ export class Spawn {
 
   constructor(options: SpawnOptions) {
     this.#options = options;
-    this.number = options.number;
     const nonce = randomBytes(8).toString("hex");
     this.identity = `s${options.index}-g${options.number}-${nonce}`;
     const token = randomBytes(32).toString("hex");
@@ -84,10 +75,7 @@ export class Spawn {
   }
 
   /** The part of the status that is this process. */
-  status(): Pick<
-    SidecarStatus,
-    "pid" | "phase" | "ready" | "beatAgeMs" | "stepAgeMs" | "running" | "rssBytes"
-  > {
+  status(): Pick<SidecarStatus, keyof typeof NO_PROCESS> {
     return {
       pid: this.#process.pid,
       phase: this.#progress.phase,
@@ -136,36 +124,34 @@ export class Spawn {
     return new SidecarClient({
       generation: number,
       token,
-      config,
+      config: { ...config, beatIntervalMs: limits.beatIntervalMs },
       prefetch,
       acceptLimitMs: limits.acceptLimitMs,
       send: (message) => this.#send(message),
-      events: {
-        onWelcomed: () => {
-          this.#startTimeout.noteHello();
-          this.#enter("loading");
-          this.#liveness.start();
-        },
-        onPhase: (phase) => {
-          this.#progress.note(phase);
-          if (phase.name === "download") this.#startTimeout.noteDownload();
-          onChange();
-        },
-        onReady: () => {
-          this.#readyAtMs = performance.now();
-          this.#progress.clear();
-          this.#liveness.noteReady();
-          this.#startTimeout.stop();
-          this.#enter("ready");
-        },
-        onBeat: (beat) => {
-          this.#rssBytes = beat.rssBytes;
-          this.#liveness.noteBeat(beat);
-        },
-        onFreed,
-        onFailure: (failure) => {
-          this.#fail(failure);
-        },
+      onWelcomed: () => {
+        this.#startTimeout.noteHello();
+        this.#enter("loading");
+        this.#liveness.start();
+      },
+      onPhase: (phase) => {
+        this.#progress.note(phase);
+        if (phase.name === "download") this.#startTimeout.noteDownload();
+        onChange();
+      },
+      onReady: () => {
+        this.#readyAtMs = performance.now();
+        this.#progress.clear();
+        this.#liveness.noteReady();
+        this.#startTimeout.stop();
+        this.#enter("ready");
+      },
+      onBeat: (beat) => {
+        this.#rssBytes = beat.rssBytes;
+        this.#liveness.noteBeat(beat);
+      },
+      onFreed,
+      onFailure: (failure) => {
+        this.#fail(failure);
       },
     });
   }

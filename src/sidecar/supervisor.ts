@@ -4,7 +4,7 @@ import { Spawn } from "./spawn.js";
 import { EventLog, type SpawnId } from "./event-log.js";
 import type { SidecarClient } from "./link/client.js";
 import { Listeners } from "./listeners.js";
-import type { SupervisionLimits, SupervisorOptions } from "./limits.js";
+import type { SupervisorOptions } from "./limits.js";
 import { openEndpoint, type Endpoint } from "./endpoint.js";
 import { Recovery, type Pause } from "./restart/recovery.js";
 import { NO_PROCESS, type SidecarState, type SidecarStatus } from "./status.js";
@@ -22,7 +22,6 @@ const LONGEST_WAIT_MS = 2 ** 31 - 1;
  */
 export class Supervisor implements TaskRunner {
   readonly #options: SupervisorOptions;
-  readonly #limits: SupervisionLimits;
   readonly #events: EventLog;
   readonly #recovery: Recovery;
   readonly #statusListeners = new Listeners();
@@ -43,9 +42,8 @@ export class Supervisor implements TaskRunner {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#limits = options.limits;
     this.#events = new EventLog(options.log);
-    this.#recovery = new Recovery(this.#limits, this.#events, options.random);
+    this.#recovery = new Recovery(options.limits, this.#events, options.random);
   }
 
   /** Starts the sidecar; `status` and `onStatus` show what becomes of it. */
@@ -57,7 +55,7 @@ export class Supervisor implements TaskRunner {
   status(): SidecarStatus {
     const spawn = this.#spawn;
     return {
-      index: this.#options.index ?? 0,
+      index: this.#options.index,
       state: this.#state,
       since: this.#since,
       generation: this.#spawnCount,
@@ -102,7 +100,7 @@ export class Supervisor implements TaskRunner {
   /** Ends the sidecar as `stop` does, or the wait for the next one; then another starts. */
   async restart({ drainMs }: { readonly drainMs: number }): Promise<void> {
     if (this.#isStopping) return;
-    this.#events.restartAsked(this.#spawnId());
+    this.#events.note("restart_asked", this.#spawnId());
     this.#waking.abort();
     const spawn = this.#spawn;
     if (spawn === null) return;
@@ -155,30 +153,10 @@ export class Supervisor implements TaskRunner {
     this.#spawnCount += 1;
     this.#waking = new AbortController();
     this.#recovery.noteStart();
-    const spawn = this.#createSpawn(endpoint);
-    this.#spawn = spawn;
-    endpoint.noteSpawn(spawn.identity, this.#spawnId().pid);
-    this.#events.started(this.#spawnId());
-    this.#enter("starting");
-    const end = await spawn.ended;
-    clearTimeout(this.#proofTimer);
-    if (spawn.isProven(this.#limits.stableMs)) this.#recovery.noteProven();
-    this.#droppedCount += spawn.client.droppedCount;
-    const pause = this.#recovery.judge(end, this.#spawnId());
-    this.#spawn = null;
-    return pause;
-  }
-
-  #createSpawn(endpoint: Endpoint): Spawn {
     const spawn: Spawn = new Spawn({
-      index: this.#options.index ?? 0,
+      ...this.#options,
       number: this.#spawnCount,
-      program: this.#options.program,
       transport: endpoint.transport,
-      config: { ...this.#options.config, beatIntervalMs: this.#limits.beatIntervalMs },
-      prefetch: this.#options.prefetch ?? null,
-      limits: this.#limits,
-      log: this.#options.log,
       onChange: () => {
         this.#follow(spawn);
       },
@@ -187,7 +165,17 @@ export class Supervisor implements TaskRunner {
         this.#seatListeners.notify();
       },
     });
-    return spawn;
+    this.#spawn = spawn;
+    endpoint.noteSpawn(spawn.identity, this.#spawnId().pid);
+    this.#events.note("started", this.#spawnId());
+    this.#enter("starting");
+    const end = await spawn.ended;
+    clearTimeout(this.#proofTimer);
+    if (spawn.isProven(this.#options.limits.stableMs)) this.#recovery.noteProven();
+    this.#droppedCount += spawn.client.droppedCount;
+    const pause = this.#recovery.judge(end, this.#spawnId());
+    this.#spawn = null;
+    return pause;
   }
 
   /** Until the next try, or until it is asked for. */
@@ -207,17 +195,17 @@ export class Supervisor implements TaskRunner {
   }
 
   #logStep({ state, client: { ready } }: Spawn): void {
-    if (state === "loading") this.#events.greeted(this.#spawnId());
+    if (state === "loading") this.#events.note("greeted", this.#spawnId());
     if (state !== "ready" || ready === null) return;
     this.#events.ready(this.#spawnId(), ready);
     this.#proofTimer = setTimeout(() => {
       this.#recovery.noteSuccess(this.#spawnId());
-    }, this.#limits.stableMs);
+    }, this.#options.limits.stableMs);
   }
 
   #spawnId(): SpawnId {
     const pid = this.#spawn?.status().pid ?? null;
-    return { sidecar: this.#options.index ?? 0, generation: this.#spawnCount, pid };
+    return { sidecar: this.#options.index, generation: this.#spawnCount, pid };
   }
 
   get #isStopping(): boolean {

@@ -10,9 +10,8 @@ const VQGAN = "dalle-mini/vqgan_imagenet_f16_16384";
 const VQGAN_COMMIT = "e93a26e7707683d349bf5d5c41c5b0ef69b677a9";
 
 let machine: Machine;
-beforeEach(async () => {
-  machine = await Machine.create();
-  return () => machine.dispose();
+beforeEach(() => {
+  machine = new Machine();
 });
 
 /** The model that some flags and variables choose, with what the log says of it. */
@@ -32,8 +31,8 @@ describe("the model", () => {
     });
   });
 
-  test("is Mini when its folder is in the package", async () => {
-    const mini = await machine.addEmbedded("mini");
+  test("is Mini when its folder is in the package", () => {
+    const mini = machine.addEmbedded("mini");
     expect(choose([])).toMatchObject({ modelVersion: "Mini", checkpoint: mini });
     expect(choose(["--model_version", "nano"]).modelVersion).toBe("Nano");
   });
@@ -46,13 +45,13 @@ describe("the model", () => {
   ];
   test.each(caches)(
     "is Mini with its VQGAN when the Hugging Face cache has both: %s",
-    async (_name, env, cache) => {
+    (_name, env, cache) => {
       const hub = path.join(machine.root, cache);
       const at: Env = {};
       for (const [name, place] of Object.entries(env)) at[name] = path.join(machine.root, place);
-      const checkpoint = await machine.addSnapshot(MINI, { hub });
+      const checkpoint = machine.addSnapshot(MINI, { hub });
       expect(choose([], at).modelVersion).toBe("Nano");
-      const vqgan = await machine.addSnapshot(VQGAN, { hub });
+      const vqgan = machine.addSnapshot(VQGAN, { hub });
       expect(choose([], at)).toMatchObject({ modelVersion: "Mini", checkpoint, vqgan });
     },
   );
@@ -62,16 +61,16 @@ describe("the model", () => {
     expect(choose([]).modelVersion).toBe("Nano");
   });
 
-  test("is not Mini when the cache has only a part of it", async () => {
-    await machine.addSnapshot(VQGAN);
-    await machine.addSnapshot(MINI, { files: ["config.json", "flax_model.msgpack"] });
+  test("is not Mini when the cache has only a part of it", () => {
+    machine.addSnapshot(VQGAN);
+    machine.addSnapshot(MINI, { files: ["config.json", "flax_model.msgpack"] });
     expect(choose([]).modelVersion).toBe("Nano");
   });
 
-  test("is of the checked commit when the cache has several", async () => {
-    const vqgan = await machine.addSnapshot(VQGAN, { commit: VQGAN_COMMIT });
-    await machine.addSnapshot(VQGAN, { commit: "0".repeat(40) });
-    const checkpoint = await machine.addSnapshot(MINI);
+  test("is of the checked commit when the cache has several", () => {
+    const vqgan = machine.addSnapshot(VQGAN, { commit: VQGAN_COMMIT });
+    machine.addSnapshot(VQGAN, { commit: "0".repeat(40) });
+    const checkpoint = machine.addSnapshot(MINI);
     expect(choose([])).toMatchObject({ modelVersion: "Mini", checkpoint, vqgan });
   });
 

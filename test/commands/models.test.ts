@@ -13,17 +13,16 @@ const SHARDS = ["flax_model-00001-of-00002.msgpack", "flax_model-00002-of-00002.
 const MEMORY_CHECK = new URL("../../sidecar/checkpoint/memory_check.py", import.meta.url);
 
 let machine: Machine;
-beforeEach(async () => {
-  machine = await Machine.create();
-  return () => machine.dispose();
+beforeEach(() => {
+  machine = new Machine();
 });
 
 const placesOf = ({ packageRoot, hub }: Machine) => ({ packageRoot, hubCache: hub });
 
 describe("models", () => {
-  test("lists every version with its size, its memory and where it is", async () => {
-    const mini = await machine.addSnapshot(MINI);
-    await machine.addSnapshot(VQGAN);
+  test("lists every version with its size, its memory and where it is", () => {
+    const mini = machine.addSnapshot(MINI);
+    machine.addSnapshot(VQGAN);
     const lines = formatModels(placesOf(machine), 8).split("\n");
     const [header, ...rows] = lines.slice(0, 5).map((line) => line.split(/ {2,}/));
     expect(header).toEqual(["model", "to fetch", "memory (8 slots)", "where"]);
@@ -46,8 +45,8 @@ describe("models", () => {
 
   test("gives a model of shards the size of all of them, and has it once all are there", async () => {
     const files = ["config.json", "tokenizer.json"];
-    const mini = await machine.addSnapshot(MINI, { files });
-    await machine.addSnapshot(VQGAN);
+    const mini = machine.addSnapshot(MINI, { files });
+    machine.addSnapshot(VQGAN);
     const leaves = { "lm_head/kernel": SHARDS[1], "model/encoder/final_ln/bias": SHARDS[0] };
     const index = path.join(mini, "flax_model.msgpack.index.json");
     await writeFile(index, JSON.stringify({ weight_map: leaves }));

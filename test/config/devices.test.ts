@@ -1,8 +1,8 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { listDevices, shareDevices } from "../../src/config/devices.js";
+import { makeFolder } from "../support/folder.js";
 
 describe("the devices", () => {
   test.each([
@@ -15,13 +15,12 @@ describe("the devices", () => {
   });
 
   test("are the device files in the order of their numbers, when no variable says otherwise", async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+    const folder = makeFolder();
     for (const name of ["nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm", "null"]) {
       await writeFile(path.join(folder, name), "");
     }
     expect(listDevices(undefined, folder)).toEqual(["2", "10"]);
-    await rm(folder, { recursive: true });
-    expect(listDevices(undefined, folder)).toEqual([]);
+    expect(listDevices(undefined, path.join(folder, "nowhere"))).toEqual([]);
   });
 });
 

@@ -1,5 +1,5 @@
 /** The sidecar program of the tests, and the orders that a running one obeys: see test/fixtures/triggers.py. */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { FAKE_SIDECAR } from "./paths.mjs";
 import { readArguments, readStartTime } from "./procfs.mjs";
@@ -91,7 +91,9 @@ export class Orders {
    */
   #write(name, fault) {
     const file = join(this.#folder, name);
-    writeFileSync(file, fault);
+    writeFileSync(`${file}.new`, fault);
+    // A spawn may look for it at this very moment: it sees the whole order, or none.
+    renameSync(`${file}.new`, file);
     return {
       untilObeyed: async () => {
         const isGone = () => (existsSync(file) ? null : true);

@@ -1,15 +1,15 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { Agent, request, type IncomingMessage } from "node:http";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createHttpServer } from "../../src/http/server.js";
-import { ImageStore, type SaveRequest } from "../../src/images/store.js";
+import { ImageStore } from "../../src/images/store.js";
 import { FakeRunner } from "../support/fake-runner.js";
-import { startTestServer, type TestServer } from "../support/test-server.js";
+import { makeFolder } from "../support/folder.js";
 import { containing, matching } from "../support/matchers.js";
+import { startTestServer, type TestServer } from "../support/test-server.js";
 
-const BODY = JSON.stringify({ text: "a red circle", num_images: 3 });
+const BODY = { text: "a red circle", num_images: 3 };
 
 describe("listening", () => {
   test("a port in use is a sentence that names the port and the way out", async () => {
@@ -46,40 +46,17 @@ describe("closing", () => {
   });
 });
 
-/** A store that tells when it has saved for the first time. */
-class NotingStore extends ImageStore {
-  #note: (folder: string) => void = () => undefined;
-  readonly saved = new Promise<string>((resolve) => (this.#note = resolve));
-
-  override async save(request: SaveRequest): Promise<string> {
-    const folder = await super.save(request);
-    this.#note(folder);
-    return folder;
-  }
-}
-
 describe("a caller who leaves", () => {
-  let server: TestServer;
-  let folder: string;
-  beforeEach(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
-  });
-  afterEach(async () => {
-    await server.close();
-    await rm(folder, { recursive: true });
-  });
-
-  function postAndLeave(): AbortController {
+  function postAndLeave(server: TestServer): AbortController {
     const controller = new AbortController();
-    const { signal } = controller;
-    fetch(`${server.url}/dalle`, { method: "POST", body: BODY, signal }).catch(() => undefined);
+    server.post(BODY, { signal: controller.signal }).catch(() => undefined);
     return controller;
   }
 
   test("cancels what runs and what waits", async () => {
     const runner = new FakeRunner({ seats: 1, isHolding: true });
-    server = await startTestServer({ runner });
-    const caller = postAndLeave();
+    const server = await startTestServer({ runner });
+    const caller = postAndLeave(server);
     await runner.untilStarted(1);
     const cancelled = new Promise((resolve) => {
       runner.held[0]?.options.signal.addEventListener("abort", resolve);
@@ -96,48 +73,29 @@ describe("a caller who leaves", () => {
 
   test("still gets the images saved when saving is on", async () => {
     const runner = new FakeRunner({ seats: 3, isHolding: true });
-    const store = new NotingStore(folder);
-    server = await startTestServer({ runner, store });
-    const caller = postAndLeave();
+    const store = new ImageStore(makeFolder());
+    const server = await startTestServer({ runner, store });
+    const caller = postAndLeave(server);
     await runner.untilStarted(3);
     caller.abort();
-    await server.untilLogged("The caller left");
-    for (let count = 0; count < 3; count += 1) runner.finishNext();
-    expect(await readdir(await store.saved)).toHaveLength(3);
+    await server.untilLogged({ msg: "The caller left" });
+    await runner.finishInTurn(3);
+    await vi.waitFor(() => {
+      expect(store.report()).toMatchObject({ savedCount: 3, waitingCount: 0 });
+    });
   });
 });
 
-describe("saving to disk", () => {
-  let folder: string;
-  beforeEach(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
-  });
-  afterEach(() => rm(folder, { recursive: true }));
-
-  test("puts the answered images in a folder named after the time and the prompt", async () => {
-    const server = await startTestServer({ store: new ImageStore(folder) });
-    const response = await fetch(`${server.url}/dalle`, { method: "POST", body: BODY });
-    const [name = "", ...others] = await readdir(folder);
-    expect(response.status).toBe(200);
-    expect(others).toEqual([]);
-    expect(name).toMatch(/^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_a red circle$/);
-    expect((await readdir(path.join(folder, name))).sort()).toEqual(["0.jpeg", "1.jpeg", "2.jpeg"]);
-    await server.close();
-  });
-
-  test("a disk that cannot be written costs no image, is logged and is counted", async () => {
-    const file = path.join(folder, "a file where the folder should be");
-    await writeFile(file, "");
-    const server = await startTestServer({ store: new ImageStore(file) });
-    const response = await fetch(`${server.url}/dalle`, { method: "POST", body: BODY });
-    const answer: unknown = await response.json();
-    const health = await fetch(`${server.url}/health_check`);
-    expect(response.status).toBe(200);
-    expect(answer).toMatchObject({ generatedImages: { length: 3 } });
-    expect(await health.json()).toMatchObject({ saving: { savedCount: 0, failedCount: 3 } });
-    expect(server.logLines.filter((line) => line["level"] === "error")).toMatchObject([
-      { msg: containing("not saved") },
-    ]);
-    await server.close();
-  });
+test("a disk that cannot be written costs no image, is logged and is counted", async () => {
+  const file = path.join(makeFolder(), "a file where the folder should be");
+  await writeFile(file, "");
+  const server = await startTestServer({ store: new ImageStore(file) });
+  const response = await server.post(BODY);
+  expect(response.status).toBe(200);
+  expect(await response.json()).toMatchObject({ generatedImages: { length: 3 } });
+  const health = await fetch(`${server.url}/health_check`);
+  expect(await health.json()).toMatchObject({ saving: { savedCount: 0, failedCount: 3 } });
+  expect(server.logLines.filter((line) => line["level"] === "error")).toMatchObject([
+    { msg: containing("not saved") },
+  ]);
 });

@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, readdir, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { ImageStore } from "../../src/images/store.js";
+import { makeFolder } from "../support/folder.js";
 
 const NOON = new Date(2026, 10, 21, 12, 0, 0);
 const STAMP = "2026-11-21_12-00-00";
@@ -10,11 +10,10 @@ const IMAGES = [Uint8Array.of(1), Uint8Array.of(2, 2), Uint8Array.of(3, 3, 3)];
 
 let root: string;
 let store: ImageStore;
-beforeEach(async () => {
-  root = await mkdtemp(path.join(tmpdir(), "dalle-test-"));
+beforeEach(() => {
+  root = makeFolder();
   store = new ImageStore(path.join(root, "out", "deep"), () => NOON);
 });
-afterEach(() => rm(root, { recursive: true }));
 
 function save(prompt: string, images: readonly Uint8Array[] = IMAGES): Promise<string> {
   return store.save({ prompt, format: "png", images });

@@ -1,12 +1,12 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createEncoder } from "../../src/images/encode.js";
 import { ImageStore } from "../../src/images/store.js";
 import { ImageService, type ImageRequest } from "../../src/jobs/image-service.js";
 import { createLogger } from "../../src/log.js";
 import { FakeRunner } from "../support/fake-runner.js";
+import { makeFolder } from "../support/folder.js";
 import { createTestQueue, DEFAULT_SAMPLING } from "../support/test-queue.js";
 
 const REQUEST: ImageRequest = {
@@ -16,12 +16,10 @@ const REQUEST: ImageRequest = {
   output: { format: "png", quality: null },
 };
 
-interface Setup {
-  readonly store?: ImageStore | null;
-  readonly isHolding?: boolean;
-}
+/** Of a caller who does not leave. */
+const STAYING = new AbortController().signal;
 
-function setUp({ store = null, isHolding = false }: Setup = {}) {
+function setUp(store: ImageStore | null = null, isHolding = false) {
   const runner = new FakeRunner({ isHolding });
   const { queue } = createTestQueue(runner, { encoder: createEncoder() });
   const log = createLogger("silent");
@@ -29,14 +27,10 @@ function setUp({ store = null, isHolding = false }: Setup = {}) {
   return { runner, queue, service };
 }
 
-function never(): AbortSignal {
-  return new AbortController().signal;
-}
-
 describe("a request", () => {
   test("gets image i with seed i, drawn once each, even when two come out equal", async () => {
     const { runner, service } = setUp();
-    const { images } = await service.generate(REQUEST, never());
+    const { images } = await service.generate(REQUEST, STAYING);
     expect(images.map(({ seed }) => seed)).toEqual([7, 8, 7]);
     const [first, second, third] = images.map(({ pixelDigest }) => pixelDigest);
     expect(first).toBe(third);
@@ -46,17 +40,16 @@ describe("a request", () => {
 
   test("is answered with the tokens of its prompt once and of all its images", async () => {
     const { service } = setUp();
-    expect(await service.generate(REQUEST, never())).toMatchObject({
+    expect(await service.generate(REQUEST, STAYING)).toMatchObject({
       textTokens: 3,
       imageTokens: 3 * 4,
     });
   });
 
   test("has on disk what it was answered", async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), "dalle-images-"));
-    onTestFinished(() => rm(folder, { recursive: true }));
-    const { service } = setUp({ store: new ImageStore(folder) });
-    const { images } = await service.generate(REQUEST, never());
+    const folder = makeFolder();
+    const { service } = setUp(new ImageStore(folder));
+    const { images } = await service.generate(REQUEST, STAYING);
     const [saved = ""] = await readdir(folder);
     const files = ["0.png", "1.png", "2.png"].map((name) => path.join(folder, saved, name));
     expect(await Promise.all(files.map((file) => readFile(file)))).toEqual(
@@ -68,7 +61,7 @@ describe("a request", () => {
 describe("a caller who leaves", () => {
   test("ends the job, unless its images are saved", async () => {
     const leaving = new AbortController();
-    const { queue, service } = setUp({ isHolding: true });
+    const { queue, service } = setUp(null, true);
     const answer = service.generate(REQUEST, leaving.signal);
     leaving.abort();
     await expect(answer).rejects.toMatchObject({ code: "cancelled" });

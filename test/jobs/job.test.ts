@@ -1,18 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { FakeRunner } from "../support/fake-runner.js";
-import { createTestQueue } from "../support/test-queue.js";
+import { createHoldingQueue } from "../support/test-queue.js";
 
 describe("the events of a job", () => {
   test("are its starts, its progress, its images, and one end; late listeners of the queue hear them too", async () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(1);
     const heard: string[] = [];
     const remove = queue.onEvent(({ type }) => heard.push(type));
     const job = submit("a", 2);
     runner.held[0]?.options.onProgress?.(3);
-    runner.finishNext();
-    await runner.untilStarted(2);
-    runner.finishNext();
+    await runner.finishInTurn(2);
     await job.done;
     remove();
     expect(job.events).toMatchObject([
@@ -29,13 +25,10 @@ describe("the events of a job", () => {
   });
 
   test("tell of a task that is begun again only what it has made since", async () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { submit } = createTestQueue(runner);
+    const { runner, submit } = createHoldingQueue(1);
     const job = submit("a", 1);
     runner.held[0]?.options.onProgress?.(3);
-    runner.loseAll();
-    await new Promise(setImmediate);
-    runner.comeBack();
+    await runner.restart();
     runner.held[0]?.options.onProgress?.(2);
     job.cancel();
     expect(job.events).toMatchObject([
@@ -49,7 +42,7 @@ describe("the events of a job", () => {
 
 describe("when no sidecar can come", () => {
   test("the jobs that wait for one end with the reason", async () => {
-    const { sidecar, submit } = createTestQueue(new FakeRunner({ seats: 0 }));
+    const { sidecar, submit } = createHoldingQueue(0);
     const job = submit("a", 1);
     sidecar.set({ state: "failed" });
     await expect(job.done).rejects.toMatchObject({ code: "not_ready" });

@@ -3,39 +3,38 @@ import { AppError } from "../../src/errors.js";
 import { Quarantine } from "../../src/jobs/quarantine.js";
 import { FakeRunner, createLostError } from "../support/fake-runner.js";
 import { containing } from "../support/matchers.js";
-import { createTestQueue, LONG_MS, type SubmittedJob } from "../support/test-queue.js";
+import {
+  createHoldingQueue,
+  createTestQueue,
+  LONG_MS,
+  type SubmittedJob,
+} from "../support/test-queue.js";
 
 const seedsOf = (job: SubmittedJob) => job.images.map(({ seed }) => seed);
 const promptsOf = (runner: FakeRunner) => runner.started.map(({ prompt }) => prompt).join("");
 
 describe("order", () => {
   test("images keep their places whatever order they finish in", async () => {
-    const runner = new FakeRunner({ seats: 3, isHolding: true });
-    const { submit } = createTestQueue(runner);
+    const { runner, submit } = createHoldingQueue(3);
     const job = submit("a", 3, { firstSeed: 10 });
     runner.held.reverse();
-    for (let count = 0; count < 3; count += 1) runner.finishNext();
+    await runner.finishInTurn(3);
     await job.done;
     expect(seedsOf(job)).toEqual([10, 11, 12]);
   });
 
   test("never runs more tasks than the runner has seats", async () => {
-    const runner = new FakeRunner({ seats: 2, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(2);
     const job = submit("a", 5);
     expect(runner.started).toHaveLength(2);
     expect(queue.report()).toMatchObject({ waitingImages: 3, runningImages: 2 });
-    for (let count = 1; count <= 5; count += 1) {
-      await runner.untilStarted(count);
-      runner.finishNext();
-    }
+    await runner.finishInTurn(5);
     await job.done;
     expect(queue.report()).toMatchObject({ waitingImages: 0, finishedImages: 5, completedJobs: 1 });
   });
 
   test("jobs take turns, so one image does not wait for all of a hundred", async () => {
-    const runner = new FakeRunner({ seats: 0 });
-    const { submit } = createTestQueue(runner);
+    const { runner, submit } = createTestQueue(new FakeRunner({ seats: 0 }));
     const jobs = [submit("A", 100), submit("B", 1), submit("C", 3)];
     runner.addSeats(1);
     await Promise.all(jobs.map(({ done }) => done));
@@ -44,22 +43,17 @@ describe("order", () => {
   });
 
   test("a job that comes later gets the next free seat", async () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { submit } = createTestQueue(runner);
+    const { runner, submit } = createHoldingQueue(1);
     submit("A", 3);
     submit("B", 1);
-    for (let count = 1; count <= 4; count += 1) {
-      await runner.untilStarted(count);
-      runner.finishNext();
-    }
+    await runner.finishInTurn(4);
     expect(promptsOf(runner)).toBe("AABA");
   });
 });
 
 describe("room", () => {
   test("refuses a job that does not fit behind the waiting ones, and says when to come back", () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { queue, submit } = createTestQueue(runner, { queueLimit: 4 });
+    const { queue, submit } = createHoldingQueue(1, { queueLimit: 4 });
     submit("A", 4);
     submit("B", 1);
     expect(queue.report().waitingImages).toBe(4);
@@ -71,15 +65,13 @@ describe("room", () => {
   });
 
   test("an idle server takes a job larger than the queue, but no second one", () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { submit } = createTestQueue(runner, { queueLimit: 4 });
+    const { submit } = createHoldingQueue(1, { queueLimit: 4 });
     submit("A", 100);
     expect(() => submit("B", 1)).toThrow(/99 images wait and at most 4 may/);
   });
 
   test("has room again when waiting images are done", async () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { queue, submit } = createTestQueue(runner, { queueLimit: 1 });
+    const { runner, queue, submit } = createHoldingQueue(1, { queueLimit: 1 });
     submit("A", 2);
     expect(queue.refusal(1)?.code).toBe("queue_full");
     runner.finishNext();
@@ -109,13 +101,10 @@ describe("room", () => {
 
 describe("a lost sidecar", () => {
   test("its tasks come first again with the same seeds, one at a time, before other jobs", async () => {
-    const runner = new FakeRunner({ seats: 2, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(2);
     const job = submit("A", 2, { firstSeed: 5 });
     const other = submit("B", 1);
-    runner.loseAll();
-    await new Promise(setImmediate);
-    runner.comeBack();
+    await runner.restart();
     expect(runner.started.slice(2)).toMatchObject([{ prompt: "A", seed: 5, attempt: 2 }]);
     runner.finishNext();
     await runner.untilStarted(4);
@@ -130,14 +119,11 @@ describe("a lost sidecar", () => {
   });
 
   test("keeps the images that were finished before", async () => {
-    const runner = new FakeRunner({ seats: 3, isHolding: true });
-    const { submit } = createTestQueue(runner);
+    const { runner, submit } = createHoldingQueue(3);
     const job = submit("A", 3, { firstSeed: 5 });
     runner.finishNext();
     await new Promise(setImmediate);
-    runner.loseAll();
-    await new Promise(setImmediate);
-    runner.comeBack();
+    await runner.restart();
     runner.finishNext();
     await runner.untilStarted(5);
     runner.finishNext();
@@ -147,8 +133,7 @@ describe("a lost sidecar", () => {
   });
 
   test("that was only told to end gives its tasks back, and they are no suspects", async () => {
-    const runner = new FakeRunner({ seats: 2, isHolding: true });
-    const { submit } = createTestQueue(runner);
+    const { runner, submit } = createHoldingQueue(2);
     const job = submit("A", 2, { firstSeed: 5 });
     for (let count = 0; count < 3; count += 1) {
       runner.failNext(new AppError("task_returned", "The sidecar is told to end."));
@@ -162,8 +147,7 @@ describe("a lost sidecar", () => {
   });
 
   test("waits for seats while the sidecar is away", async () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(1);
     const job = submit("A", 1);
     runner.loseAll();
     await new Promise(setImmediate);
@@ -175,8 +159,7 @@ describe("a lost sidecar", () => {
   });
 
   test("a task that loses it twice fails its job, and only its own", async () => {
-    const runner = new FakeRunner({ seats: 2, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(2);
     const bad = submit("bad", 1);
     runner.failNext(createLostError());
     await runner.untilStarted(2);
@@ -193,8 +176,7 @@ describe("a lost sidecar", () => {
 
 describe("a prompt that ends the sidecar", () => {
   test("is found beside twenty good requests, which all succeed, at the cost of two deaths", async () => {
-    const runner = new FakeRunner({ seats: 8, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(8);
     const good = Array.from({ length: 10 }, (_, index) => submit(`good ${index}`, 1));
     const bad = submit("bad", 1);
     good.push(...Array.from({ length: 10 }, (_, index) => submit(`later ${index}`, 1)));
@@ -202,10 +184,8 @@ describe("a prompt that ends the sidecar", () => {
     const work = async () => {
       while (queue.report().openJobs > 0) {
         if (runner.held.some(({ task }) => task.prompt === "bad")) {
-          runner.loseAll();
           deathCount += 1;
-          await new Promise(setImmediate);
-          runner.comeBack();
+          await runner.restart();
         } else {
           runner.finishNext();
         }
@@ -223,17 +203,13 @@ describe("a prompt that ends the sidecar", () => {
 
   test("is refused for a time, and ends the other requests that have it", async () => {
     const clock = { ms: 0 };
-    const runner = new FakeRunner({ seats: 2, isHolding: true });
-    const now = () => clock.ms;
-    const quarantine = new Quarantine({ durationMs: 1_000, now });
-    const { queue, submit } = createTestQueue(runner, { quarantine });
+    const quarantine = new Quarantine(1_000, () => clock.ms);
+    const { runner, queue, submit } = createHoldingQueue(2, { quarantine });
     const bad = submit("bad", 1);
     const alike = submit("bad", 1);
     for (const startedCount of [2, 3]) {
       await runner.untilStarted(startedCount);
-      runner.loseAll();
-      await new Promise(setImmediate);
-      runner.comeBack();
+      await runner.restart();
     }
     await expect(bad.done).rejects.toMatchObject({ code: "sidecar_crashed" });
     await expect(alike.done).rejects.toMatchObject({ code: "prompt_quarantined" });
@@ -248,8 +224,7 @@ describe("a prompt that ends the sidecar", () => {
 
 describe("a job that fails", () => {
   test("cancels its other tasks and gives their seats to the next job", async () => {
-    const runner = new FakeRunner({ seats: 2, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(2);
     const bad = submit("bad", 4);
     const good = submit("good", 2);
     const failure = new AppError("generation_failed", "The sidecar said no.");
@@ -265,8 +240,7 @@ describe("a job that fails", () => {
   });
 
   test("reports an error without a code as a fault of the server, with its cause kept", async () => {
-    const runner = new FakeRunner({ isHolding: true });
-    const { submit } = createTestQueue(runner);
+    const { runner, submit } = createHoldingQueue();
     const job = submit("a", 1);
     const cause = new Error("boom");
     runner.failNext(cause);
@@ -274,8 +248,7 @@ describe("a job that fails", () => {
   });
 
   test("ends once: what its tasks report later changes nothing", async () => {
-    const runner = new FakeRunner({ seats: 3, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(3);
     const job = submit("a", 3);
     const [first, second, third] = [...runner.held];
     first?.reject(new AppError("generation_failed", "first"));
@@ -290,8 +263,7 @@ describe("a job that fails", () => {
 
 describe("cancel and deadline", () => {
   test("a cancelled job frees its place, waiting and running", async () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(1);
     const job = submit("a", 3);
     job.cancel();
     await expect(job.done).rejects.toMatchObject({ code: "cancelled" });
@@ -303,8 +275,7 @@ describe("cancel and deadline", () => {
     ["runs", 1],
     ["waits", 0],
   ])("the deadline ends a job that %s", async (_name, seats) => {
-    const runner = new FakeRunner({ seats, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(seats);
     const job = submit("a", 2, { deadlineInMs: 5 });
     await expect(job.done).rejects.toMatchObject({
       code: "deadline_exceeded",
@@ -315,8 +286,7 @@ describe("cancel and deadline", () => {
   });
 
   test("tells the runner how much of the deadline is left", async () => {
-    const runner = new FakeRunner();
-    const { submit } = createTestQueue(runner);
+    const { runner, submit } = createTestQueue(new FakeRunner());
     await submit("a", 1).done;
     const left = runner.started[0]?.deadlineInMs ?? 0;
     expect(Number.isInteger(left)).toBe(true);
@@ -332,20 +302,17 @@ describe("draining", () => {
   });
 
   test("waits for the jobs that are there", async () => {
-    const runner = new FakeRunner({ seats: 1, isHolding: true });
-    const { queue, submit } = createTestQueue(runner);
+    const { runner, queue, submit } = createHoldingQueue(1);
     const job = submit("a", 2);
     const drained = queue.drain(LONG_MS);
-    runner.finishNext();
-    await runner.untilStarted(2);
-    runner.finishNext();
+    await runner.finishInTurn(2);
     await drained;
     await job.done;
     expect(seedsOf(job)).toEqual([0, 1]);
   });
 
   test("fails what is not done in time", async () => {
-    const { queue, submit } = createTestQueue(new FakeRunner({ isHolding: true }));
+    const { queue, submit } = createHoldingQueue();
     const job = submit("a", 1);
     await queue.drain(0);
     await expect(job.done).rejects.toMatchObject({ code: "shutting_down" });

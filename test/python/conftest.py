@@ -3,22 +3,11 @@
 import os
 from pathlib import Path
 
-import pytest
-
 # Read by JAX when it is first imported, here and in the processes that tests start.
 os.environ["JAX_PLATFORMS"] = "cpu"
 # A shape that broadcasts to another rank is nearly always a mistake in a model.
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def repo_root() -> Path:
-    return REPO_ROOT
-
-
-@pytest.fixture(scope="session")
-def upstream() -> Path:
-    """The folder of checkpoints and answers that upstream's own code computed."""
-    return REPO_ROOT / "test" / "fixtures" / "upstream"
+# The folder of checkpoints and answers that upstream's own code computed.
+UPSTREAM = REPO_ROOT / "test" / "fixtures" / "upstream"

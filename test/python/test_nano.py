@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import REPO_ROOT
 from PIL import Image
-from support.goldens import apply
+from support.goldens import VQGAN_FOLDER, apply, model_folder
 from support.scene_check import judge_best, read_sentence
 
 from sidecar.checkpoint.folder import load_weights, open_checkpoint
@@ -104,12 +104,12 @@ def names_and_ranks(folder):
     }
 
 
-def test_the_model_has_the_leaves_that_upstream_writes(upstream):
-    assert names_and_ranks(FOLDER) == names_and_ranks(upstream / "models" / "mini-scan")
+def test_the_model_has_the_leaves_that_upstream_writes():
+    assert names_and_ranks(FOLDER) == names_and_ranks(model_folder("mini-scan"))
 
 
-def test_the_vqgan_has_both_halves_as_upstream_writes_them(upstream):
-    theirs = names_and_ranks(upstream / "vqgan")
+def test_the_vqgan_has_both_halves_as_upstream_writes_them():
+    theirs = names_and_ranks(VQGAN_FOLDER)
     attention = {leaf for leaf in theirs if re.search(r"(down|up)_N/attn_N", leaf[0])}
     assert names_and_ranks(FOLDER / "vqgan") == theirs - attention
 

@@ -1,12 +1,12 @@
 /** Every folder has its line in docs/architecture.md, and every source file says at its top what it is for. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { expect, test } from "vitest";
+import { ROOT } from "../harness/paths.mjs";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const SOURCE_FOLDERS = ["src", "sidecar", "bench", "scripts", "training", "test"];
+const MOST_FILES = 15;
 /** Installed or made by programs. */
 const FOREIGN_FOLDERS = new Set(["node_modules", "work", "__pycache__"]);
 
@@ -20,6 +20,8 @@ function listSources(folder: string): string[] {
 }
 
 const sources = SOURCE_FOLDERS.flatMap(listSources);
+/** The folder of each. */
+const folders = sources.map((file) => path.posix.dirname(file));
 
 /** The folders of the first column of the table "Folders", without the slash at their end. */
 function readDocumentedFolders(): string[] {
@@ -36,11 +38,8 @@ function readDocumentedFolders(): string[] {
 /** The comment that a file opens with, as plain text; empty when it opens with something else. */
 function readOpening(file: string): string {
   const text = readFileSync(path.join(ROOT, file), "utf8");
-  return file.endsWith(".py") ? readPythonOpening(text) : readTypeScriptOpening(file, text);
-}
-
-function readPythonOpening(text: string): string {
-  return /^(?:#!.*\n)?"""([^]*?)"""/.exec(text)?.[1] ?? "";
+  if (file.endsWith(".py")) return /^(?:#!.*\n)?"""([^]*?)"""/.exec(text)?.[1] ?? "";
+  return readTypeScriptOpening(file, text);
 }
 
 /** The comment at the top, or else that of the first export; the types of its options may come before it. */
@@ -78,10 +77,15 @@ function isNamedAfterItsSubject(file: string): boolean {
 }
 
 test("every folder with source files has its line in docs/architecture.md", () => {
-  const folders = [...new Set(sources.map((file) => path.posix.dirname(file)))];
   const documented = readDocumentedFolders();
 
   expect(folders.filter((folder) => !documented.includes(folder))).toEqual([]);
+});
+
+test("no folder has more than 15 source files", () => {
+  const isFull = (name: string) => folders.filter((one) => one === name).length > MOST_FILES;
+
+  expect(folders.filter(isFull)).toEqual([]);
 });
 
 test("every line of docs/architecture.md names a folder that exists, once", () => {

@@ -1,15 +1,16 @@
 /** The tables of docs/operations.md hold every setting, metric, state and code, and nothing else. */
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import path from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { ANSWER_GRACE_MS, GOODBYE_MS } from "../../src/commands/serve.js";
 import { FLAGS, type Flag } from "../../src/config/flags.js";
 import { SIDECAR_STATES } from "../../src/sidecar/status.js";
+import { ROOT } from "../harness/paths.mjs";
 import { MetricsPage } from "../support/metrics-page.js";
 import { startTestServer } from "../support/test-server.js";
 
-const PAGE = fileURLToPath(new URL("../../docs/operations.md", import.meta.url));
+const PAGE = path.join(ROOT, "docs", "operations.md");
 
 /** The rows of every table under a heading of the page, without heads and rules; cells without backticks. */
 async function readRows(heading: string): Promise<string[][]> {
@@ -30,6 +31,12 @@ async function readRows(heading: string): Promise<string[][]> {
 /** What prom-client counts by itself, which the page names by their beginnings. */
 const isVendors = (name: string) => /^(?:process|nodejs)_/.test(name);
 
+async function startServer() {
+  const server = await startTestServer();
+  onTestFinished(() => server.close());
+  return server;
+}
+
 const healthSchema = z.object({ sidecar: z.record(z.string(), z.unknown()) });
 
 /** How the page words the default of a setting. */
@@ -40,8 +47,7 @@ function formatDefault(flag: Flag): string {
 
 describe("docs/operations.md", () => {
   test("lists every metric with its type, and no other", async () => {
-    const server = await startTestServer();
-    onTestFinished(() => server.close());
+    const server = await startServer();
     const { types } = await MetricsPage.fetch(server.url);
     const own = [...types].filter(([name]) => !isVendors(name));
 
@@ -60,8 +66,7 @@ describe("docs/operations.md", () => {
   });
 
   test("explains every state and every field of /health_check", async () => {
-    const server = await startTestServer();
-    onTestFinished(() => server.close());
+    const server = await startServer();
     const report = healthSchema.parse(await (await fetch(`${server.url}/health_check`)).json());
 
     const names = (await readRows("The life of a sidecar")).flatMap(([cell = ""]) =>
@@ -87,8 +92,7 @@ describe("docs/operations.md", () => {
   });
 
   test("names probes that the server answers", async () => {
-    const server = await startTestServer();
-    onTestFinished(() => server.close());
+    const server = await startServer();
     const page = await readFile(PAGE, "utf8");
 
     const paths = [...page.matchAll(/path: (\S+), port: 8000/g)].map((match) => match[1] ?? "");

@@ -2,7 +2,6 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { KNOWN_MODELS, type KnownModel } from "../../src/checkpoint/published.js";
 import { OVERHEAD_BYTES } from "../../src/commands/models.js";
@@ -10,8 +9,7 @@ import { EXIT_PERMANENT } from "../../src/sidecar/failure.js";
 import { RATE_WINDOW_MS } from "../../src/sidecar/watch/phase-progress.js";
 import * as frames from "../../src/wire/frames.js";
 import { CHANNELS, MAX_IMAGE_SIDE } from "../../src/wire/messages.js";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+import { PYTHON, ROOT } from "../harness/paths.mjs";
 
 /** Prints the constants that Python holds, under the names that they have here. */
 const PROGRAM = `
@@ -49,7 +47,7 @@ function sizesOf({ parameterCount, cachedNumbersPerSlot }: KnownModel) {
 }
 
 test("every constant that both languages hold is the same in both", () => {
-  const output = execFileSync(path.join(ROOT, ".venv/bin/python"), ["-c", PROGRAM], {
+  const output = execFileSync(PYTHON, ["-c", PROGRAM], {
     cwd: ROOT,
     encoding: "utf8",
     env: { ...process.env, JAX_PLATFORMS: "cpu" },

@@ -1,15 +1,14 @@
 /** What npm does with `npm start`. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { z } from "zod";
+import { ROOT } from "../harness/paths.mjs";
+import { makeFolder } from "../support/folder.js";
 
-const PACKAGE = fileURLToPath(new URL("../../package.json", import.meta.url));
 const packageSchema = z.object({ scripts: z.object({ start: z.string() }) });
 /** In place of the server: names itself, then waits for its signal and says that it came. */
 const PROGRAM = `
@@ -19,11 +18,9 @@ console.log("args " + process.argv.slice(2).join(" "));
 `;
 
 test("npm start hands SIGTERM and its flags on to the server itself", async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), "npm-start-"));
-  onTestFinished(() => {
-    rmSync(folder, { recursive: true });
-  });
-  const { scripts } = packageSchema.parse(JSON.parse(readFileSync(PACKAGE, "utf8")));
+  const folder = makeFolder();
+  const text = readFileSync(path.join(ROOT, "package.json"), "utf8");
+  const { scripts } = packageSchema.parse(JSON.parse(text));
   const content = { name: "sample", version: "1.0.0", scripts: { start: scripts.start } };
   writeFileSync(path.join(folder, "package.json"), JSON.stringify(content));
   mkdirSync(path.join(folder, "scripts"));

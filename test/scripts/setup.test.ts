@@ -1,31 +1,20 @@
+/** The set-up of the package: which steps it runs, repeats and leaves out. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
-
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-
+import { beforeEach, describe, expect, test } from "vitest";
 import { takeLock } from "../../scripts/lib/lock.mjs";
+import { makeFolder } from "../support/folder.js";
+import { PATIENCE } from "../support/processes.js";
 
-const setupModule = pathToFileURL(
-  fileURLToPath(new URL("../../scripts/setup.mjs", import.meta.url)),
-).href;
+const SETUP_MODULE = new URL("../../scripts/setup.mjs", import.meta.url).href;
 
 let root: string;
 
 /** A package whose tools are programs that only note that they ran, and make what the real ones would. */
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "setup-"));
+  root = makeFolder();
   writeFile("package.json", "{}");
   writeFile("package-lock.json", "{}");
   writeFile("src/main.ts", "");
@@ -46,22 +35,17 @@ beforeEach(() => {
   );
 });
 
-afterEach(() => {
-  rmSync(root, { recursive: true });
-});
-
-function writeFile(name: string, content: string): void {
+function writeFile(name: string, content: string, mode = 0o644): void {
   mkdirSync(join(root, name, ".."), { recursive: true });
-  writeFileSync(join(root, name), content);
+  writeFileSync(join(root, name), content, { mode });
 }
 
 function writeProgram(name: string, script: string): void {
-  writeFile(name, `#!/bin/sh\n${script}\n`);
-  chmodSync(join(root, name), 0o755);
+  writeFile(name, `#!/bin/sh\n${script}\n`, 0o755);
 }
 
 function startSetUp(forTests: boolean): ChildProcess {
-  const code = `import { setUp } from ${JSON.stringify(setupModule)};
+  const code = `import { setUp } from ${JSON.stringify(SETUP_MODULE)};
     await setUp({ forTests: ${String(forTests)}, root: ${JSON.stringify(root)} }).catch((error) => { console.error(error.message); process.exitCode = 1; });`;
   return spawn(process.execPath, ["--input-type=module", "--eval", code], {
     cwd: root,
@@ -90,12 +74,14 @@ function takeCalls(): string[] {
   return calls;
 }
 
+const EVERYTHING = ["npm", "tsc", "venv", "pip"];
+
 describe("the set-up", () => {
   test("runs every step once, then none", async () => {
     const first = await setUp();
     expect(first).toMatchObject({ code: 0 });
     expect(first.output).toMatch(/Node packages \(npm ci\): done in \d/);
-    expect(takeCalls()).toEqual(["npm", "tsc", "venv", "pip"]);
+    expect(takeCalls()).toEqual(EVERYTHING);
 
     expect(await setUp()).toEqual({ code: 0, output: "" });
     expect(takeCalls()).toEqual([]);
@@ -103,7 +89,7 @@ describe("the set-up", () => {
 
   test("for the tests is one for serving too", async () => {
     await setUp({ forTests: true });
-    expect(takeCalls()).toEqual(["npm", "tsc", "venv", "pip"]);
+    expect(takeCalls()).toEqual(EVERYTHING);
 
     expect(await setUp()).toEqual({ code: 0, output: "" });
     expect(takeCalls()).toEqual([]);
@@ -128,46 +114,17 @@ describe("the set-up", () => {
     expect(takeCalls()).toEqual(["pip"]);
   });
 
-  test.each([
-    [
-      "a changed source",
-      () => {
-        writeFile("src/main.ts", "changed");
-      },
-      ["tsc"],
-    ],
-    [
-      "a changed requirement",
-      () => {
-        writeFile("requirements.txt", "numpy==2\n");
-      },
-      ["pip"],
-    ],
-    [
-      "a changed lock file",
-      () => {
-        writeFile("package-lock.json", "{ }");
-      },
-      ["npm", "tsc"],
-    ],
-    [
-      "a removed environment",
-      () => {
-        rmSync(join(root, ".venv"), { recursive: true });
-      },
-      ["venv", "pip"],
-    ],
-    [
-      "a removed build",
-      () => {
-        rmSync(join(root, "dist"), { recursive: true });
-      },
-      ["tsc"],
-    ],
-  ])("repeats after %s only what depends on it", async (_, change, expected) => {
+  test.each<[string, string, string | null, string[]]>([
+    ["a changed source", "src/main.ts", "changed", ["tsc"]],
+    ["a changed requirement", "requirements.txt", "numpy==2\n", ["pip"]],
+    ["a changed lock file", "package-lock.json", "{ }", ["npm", "tsc"]],
+    ["a removed environment", ".venv", null, ["venv", "pip"]],
+    ["a removed build", "dist", null, ["tsc"]],
+  ])("repeats after %s only what depends on it", async (_, name, content, expected) => {
     await setUp();
     takeCalls();
-    change();
+    if (content === null) rmSync(join(root, name), { recursive: true });
+    else writeFile(name, content);
     await setUp();
     expect(takeCalls()).toEqual(expected);
   });
@@ -186,45 +143,25 @@ describe("the set-up", () => {
   });
 
   test("that is interrupted leaves no stamp for the step and stops the tool", async () => {
-    writeProgram("bin/npm", "echo $$ > npm-pid; exec sleep 60");
+    writeProgram("bin/npm", "echo $$ > draft; mv draft npm-pid; exec sleep 60");
     const child = startSetUp(false);
-    await waitForLine(child, /npm ci/);
-    const pid = await waitForPid(join(root, "npm-pid"));
+    const closed = once(child, "close");
+    await expect.poll(() => existsSync(join(root, "npm-pid")), PATIENCE).toBe(true);
     child.kill("SIGTERM");
-    await once(child, "close");
+    await closed;
 
     expect(child.signalCode).toBe("SIGTERM");
     expect(existsSync(join(root, ".setup", "node-packages.stamp"))).toBe(false);
+    const pid = Number(readFileSync(join(root, "npm-pid"), "utf8"));
     expect(() => process.kill(pid, 0)).toThrow("ESRCH");
   });
 
   test("run twice at the same time does each step once", async () => {
     const results = await Promise.all([setUp(), setUp()]);
     expect(results.map(({ code }) => code)).toEqual([0, 0]);
-    expect(takeCalls()).toEqual(["npm", "tsc", "venv", "pip"]);
+    expect(takeCalls()).toEqual(EVERYTHING);
   });
 });
-
-async function waitForPid(file: string): Promise<number> {
-  for (;;) {
-    const content = existsSync(file) ? readFileSync(file, "utf8") : "";
-    if (content.endsWith("\n")) {
-      return Number(content);
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-async function waitForLine(child: ChildProcess, pattern: RegExp): Promise<void> {
-  let output = "";
-  for await (const text of child.stderr?.setEncoding("utf8") ?? []) {
-    output += String(text);
-    if (pattern.test(output)) {
-      return;
-    }
-  }
-  throw new Error(`the set-up ended without ${String(pattern)}: ${output}`);
-}
 
 describe("the lock", () => {
   test("is taken over when its holder is gone", async () => {

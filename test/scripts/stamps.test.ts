@@ -1,23 +1,17 @@
 /** The hashes and stamps by which the set-up knows what is done. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-
-import { hashInputs, readStamp, removeStamp, writeStamp } from "../../scripts/lib/stamps.mjs";
+import { beforeEach, describe, expect, test } from "vitest";
+import { hashInputs, readStamp, writeStamp } from "../../scripts/lib/stamps.mjs";
+import { makeFolder } from "../support/folder.js";
 
 let root: string;
 
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "stamps-"));
+  root = makeFolder();
   mkdirSync(join(root, "src", "deep"), { recursive: true });
   writeFileSync(join(root, "src", "a.ts"), "a");
   writeFileSync(join(root, "src", "deep", "b.ts"), "b");
-});
-
-afterEach(() => {
-  rmSync(root, { recursive: true });
 });
 
 describe("the hash of a step's inputs", () => {
@@ -25,35 +19,17 @@ describe("the hash of a step's inputs", () => {
     expect(hashInputs(root, ["src"], ["v1"])).toBe(hashInputs(root, ["src"], ["v1"]));
   });
 
-  test.each([
-    [
-      "a file's content",
-      () => {
-        writeFileSync(join(root, "src", "deep", "b.ts"), "c");
-      },
-    ],
-    [
-      "a file's name",
-      () => {
-        rmSync(join(root, "src", "a.ts"));
-        writeFileSync(join(root, "src", "z.ts"), "a");
-      },
-    ],
-    [
-      "a new file",
-      () => {
-        writeFileSync(join(root, "src", "deep", "c.ts"), "");
-      },
-    ],
-    [
-      "a removed file",
-      () => {
-        rmSync(join(root, "src", "a.ts"));
-      },
-    ],
-  ])("changes with %s", (_, change) => {
+  test.each<[string, Record<string, string | null>]>([
+    ["a file's content", { "src/deep/b.ts": "c" }],
+    ["a file's name", { "src/a.ts": null, "src/z.ts": "a" }],
+    ["a new file", { "src/deep/c.ts": "" }],
+    ["a removed file", { "src/a.ts": null }],
+  ])("changes with %s", (_, changes) => {
     const before = hashInputs(root, ["src"], []);
-    change();
+    for (const [name, content] of Object.entries(changes)) {
+      if (content === null) rmSync(join(root, name));
+      else writeFileSync(join(root, name), content);
+    }
     expect(hashInputs(root, ["src"], [])).not.toBe(before);
   });
 
@@ -62,11 +38,10 @@ describe("the hash of a step's inputs", () => {
   });
 
   test("does not depend on where the folder is", () => {
-    const other = mkdtempSync(join(tmpdir(), "stamps-"));
+    const other = makeFolder();
     writeFileSync(join(other, "lock"), "x");
     writeFileSync(join(root, "lock"), "x");
     expect(hashInputs(other, ["lock"], [])).toBe(hashInputs(root, ["lock"], []));
-    rmSync(other, { recursive: true });
   });
 
   test("takes a missing file as nothing", () => {
@@ -86,7 +61,7 @@ describe("a stamp", () => {
     const file = join(root, "build.stamp");
     expect(readStamp(file)).toBeNull();
     writeStamp(file, "abc");
-    removeStamp(file);
+    rmSync(file);
     expect(readStamp(file)).toBeNull();
   });
 });

@@ -2,20 +2,15 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-
 import { describe, expect, test } from "vitest";
-
 import {
-  countPytest,
-  countVitest,
+  countTests,
   formatCounts,
   judgeRun,
   listSuites,
   SLOW_TESTS,
 } from "../../scripts/lib/suites.mjs";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+import { ROOT } from "../harness/paths.mjs";
 
 describe("a selection of the suites", () => {
   test.each(["all", "fast"])(
@@ -48,35 +43,18 @@ describe("a selection of the suites", () => {
   });
 });
 
-describe("the counts of vitest", () => {
-  test("are read from its report", () => {
-    const report = JSON.stringify({
-      numPassedTests: 5,
-      numFailedTests: 2,
-      numPendingTests: 1,
-      numTodoTests: 0,
-      testResults: [{ status: "failed", assertionResults: [{}] }],
-    });
-    expect(countVitest(report)).toEqual({ passed: 5, failed: 2, skipped: 1 });
-  });
-
-  test("take a file that cannot be loaded as a failure", () => {
-    const report = JSON.stringify({
-      numPassedTests: 5,
-      numFailedTests: 0,
-      numPendingTests: 0,
-      numTodoTests: 0,
-      testResults: [{ status: "failed", assertionResults: [] }],
-    });
-    expect(countVitest(report)).toEqual({ passed: 5, failed: 1, skipped: 0 });
-  });
-});
-
-describe("the counts of pytest", () => {
-  test("are read from its report, errors among the failures", () => {
+describe("the counts of a suite", () => {
+  test("are read from the report of pytest, errors among the failures", () => {
     const report =
       '<?xml version="1.0"?><testsuites name="t"><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1.0">';
-    expect(countPytest(report)).toEqual({ passed: 4, failed: 3, skipped: 3 });
+    expect(countTests(report)).toEqual({ passed: 4, failed: 3, skipped: 3 });
+  });
+
+  test("are those of all files in the report of vitest, one that cannot be loaded too", () => {
+    const report = `<testsuites name="vitest tests" tests="9" failures="3" errors="0">
+      <testsuite name="a.test.ts" tests="8" failures="2" errors="0" skipped="1" time="0.1">
+      <testsuite name="b.test.ts" tests="1" failures="1" errors="0" skipped="0" time="0">`;
+    expect(countTests(report)).toEqual({ passed: 5, failed: 3, skipped: 1 });
   });
 });
 
@@ -88,7 +66,7 @@ describe("a run", () => {
 
   test.each([
     ["ran no test", { passed: 0, failed: 0, skipped: 0 }, 0],
-    ["left no report", null, 1],
+    ["left no report", countTests(""), 1],
     ["ended badly without a failed test", { passed: 3, failed: 0, skipped: 0 }, 1],
   ])("that %s counts as a failure", (_, counts, exitCode) => {
     const judged = judgeRun(counts, exitCode);

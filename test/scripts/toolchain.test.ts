@@ -1,29 +1,18 @@
 /** Which Node, Python and build of JAX the set-up takes. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-
+import { describe, expect, test } from "vitest";
 import { chooseJaxBuild } from "../../scripts/lib/jax-build.mjs";
 import { describeNodeProblem } from "../../scripts/lib/node-version.mjs";
 import { findPython, probePython } from "../../scripts/lib/python.mjs";
+import { makeFolder } from "../support/folder.js";
 
-let folder: string;
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "pythons-"));
-});
-
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
+const NONE_FOUND = /Python 3\.11 or newer is needed, and none was found.*Install/;
 
 /** A program that answers the question for its version as a Python would. */
 function createPython(name: string, answer: string): string {
-  const file = join(folder, name);
-  writeFileSync(file, `#!/bin/sh\n${answer}\n`);
-  chmodSync(file, 0o755);
+  const file = join(makeFolder(), name);
+  writeFileSync(file, `#!/bin/sh\n${answer}\n`, { mode: 0o755 });
   return file;
 }
 
@@ -43,28 +32,19 @@ describe("Python", () => {
     expect(findPython(command)).toEqual({ command, version, hasVenv: true });
   });
 
-  test("that is too old is named, with what to install", () => {
-    const command = createPython("python-old", "echo 3.9.2 venv");
-    expect(() => findPython(command)).toThrow(
-      /Python 3\.11 or newer is needed, and .*python-old is Python 3\.9\.2\. Install one/,
-    );
-  });
-
-  test("without venv is named, with the package to install", () => {
-    const command = createPython("python-bare", "echo 3.11.2 bare");
-    expect(() => findPython(command)).toThrow(
-      /venv module is missing.*apt-get install python3\.11-venv/,
-    );
-  });
-
   test.each([
-    ["is missing", () => join(folder, "nowhere")],
-    ["fails", () => createPython("python-failing", "exit 3")],
-    ["is another program", () => createPython("python-other", "echo hello")],
-  ])("that %s gives a sentence with what to install", (_, create) => {
-    expect(() => findPython(create())).toThrow(
-      /Python 3\.11 or newer is needed, and none was found.*Install/,
-    );
+    [
+      "is too old",
+      "echo 3.9.2 venv",
+      /or newer is needed, and .*python is Python 3\.9\.2\. Install/,
+    ],
+    ["has no venv", "echo 3.11.2 bare", /venv module is missing.*apt-get install python3\.11-venv/],
+    ["fails", "exit 3", NONE_FOUND],
+    ["is another program", "echo hello", NONE_FOUND],
+    ["is missing", null, NONE_FOUND],
+  ])("that %s gives a sentence with what to install", (_, answer, sentence) => {
+    const command = answer === null ? "/nowhere/python" : createPython("python", answer);
+    expect(() => findPython(command)).toThrow(sentence);
   });
 
   test("of the path is the newest that can be used", () => {

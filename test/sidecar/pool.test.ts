@@ -2,26 +2,20 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { SidecarPool } from "../../src/sidecar/pool.js";
-import type { SupervisionLimits } from "../../src/sidecar/limits.js";
 import { createTestQueue } from "../support/test-queue.js";
 import { makeFolder } from "../support/folder.js";
 import { PATIENCE } from "../support/processes.js";
-import { createSetup, runTask, waitForStatus, type Behaviour } from "./support.js";
-
-interface PoolOptions {
-  readonly behaviours?: readonly Behaviour[];
-  readonly args?: readonly string[];
-  readonly limits?: Partial<SupervisionLimits>;
-}
+import {
+  createSetup,
+  runTask,
+  waitForStatus,
+  type Behaviour,
+  type SetupOptions,
+} from "./support.js";
 
 /** A pool of fake sidecars, started; it is waited for until all that can be are ready. */
-async function startPool({
-  behaviours = ["normal", "normal"],
-  args = [],
-  limits = {},
-}: PoolOptions) {
-  const setups = behaviours.map((behaviour) => createSetup(behaviour, { args, limits }));
-  const members = setups.map(({ supervisor }) => supervisor);
+async function startPool(behaviours: readonly Behaviour[], options: SetupOptions = {}) {
+  const members = behaviours.map((behaviour) => createSetup(behaviour, options).supervisor);
   const pool = new SidecarPool(members);
   pool.start();
   await Promise.all(
@@ -30,14 +24,12 @@ async function startPool({
   return { pool, members };
 }
 
-function kill(pid: number | null): void {
-  if (pid !== null) process.kill(pid, "SIGKILL");
-}
+const TWO = ["normal", "normal"] as const;
 
 describe("a pool of sidecars", () => {
   test("gives work to the one with most free seats", async () => {
     const gate = path.join(makeFolder(), "gate");
-    const { pool, members } = await startPool({ args: ["--gate", gate] });
+    const { pool, members } = await startPool(TWO, { args: ["--gate", gate] });
     expect(members.map((one) => one.freeSeats())).toEqual([4, 4]);
     const images = Array.from({ length: 6 }, () => runTask(pool));
     expect(pool.statuses().map(({ running }) => running)).toEqual([3, 3]);
@@ -46,24 +38,22 @@ describe("a pool of sidecars", () => {
   });
 
   test("is ready, and works, as long as one of them is", async () => {
-    const { pool, members } = await startPool({
-      behaviours: ["checkpoint-missing at loading", "normal"],
-    });
+    const { pool, members } = await startPool(["checkpoint-missing at loading", "normal"]);
     expect(pool.status()).toMatchObject({ state: "ready" });
     expect(members.map((one) => one.status().state)).toEqual(["failed", "ready"]);
     await expect(runTask(pool)).resolves.toMatchObject({ width: 8 });
   });
 
   test("one that dies leaves the others serving", async () => {
-    const { pool, members } = await startPool({ limits: { backoffBaseMs: 60_000 } });
-    kill(pool.statuses()[0]?.pid ?? null);
+    const { pool, members } = await startPool(TWO, { limits: { backoffBaseMs: 60_000 } });
+    process.kill(pool.statuses()[0]?.pid ?? Number.NaN, "SIGKILL");
     await expect.poll(() => members[0]?.freeSeats(), PATIENCE).toBe(0);
     expect(pool.status().state).toBe("ready");
     await expect(runTask(pool)).resolves.toMatchObject({ width: 8 });
   });
 
   test("restarts all of them without an unserved moment, and finishes what runs", async () => {
-    const { pool } = await startPool({ args: ["--chunks", "3"] });
+    const { pool } = await startPool(TWO, { args: ["--chunks", "3"] });
     const states = new Set<string>();
     pool.onStatus(() => states.add(pool.status().state));
     const { done } = createTestQueue(pool).submit("a", 40);
@@ -82,7 +72,7 @@ describe("a pool of sidecars", () => {
     "of %i: a poisonous request beside twenty good ones costs two deaths and one error",
     async (count) => {
       const behaviours = Array.from({ length: count }, () => "sigkill at poison" as const);
-      const { pool } = await startPool({ behaviours });
+      const { pool } = await startPool(behaviours);
       const { submit } = createTestQueue(pool);
       const prompts = Array.from({ length: 21 }, (_, index) => (index === 3 ? "poison" : "good"));
 

@@ -1,15 +1,20 @@
 /** Stopping and restarting a sidecar on request: drains, ends, and leaves nothing behind. */
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
-import path from "node:path";
+import { existsSync, readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { makeFolder } from "../support/folder.js";
+import type { SidecarStatus } from "../../src/sidecar/status.js";
 import { expectGone } from "../support/processes.js";
-import { createSetup, expectNothingLeft, startReady, startTask, waitForStatus } from "./support.js";
+import {
+  createSetup,
+  expectNothingLeft,
+  startGated,
+  startReady,
+  startTask,
+  waitForStatus,
+} from "./support.js";
 
 describe("stop", () => {
   test("lets a running task finish, then leaves nothing", async () => {
-    const gate = path.join(makeFolder(), "gate");
-    const setup = await startReady("normal", { args: ["--gate", gate] });
+    const { openGate, ...setup } = await startGated();
     const { supervisor, states } = setup;
     const { pid } = supervisor.status();
     const image = await startTask(supervisor);
@@ -17,7 +22,7 @@ describe("stop", () => {
     const stopped = supervisor.stop({ drainMs: 60_000 });
     expect(supervisor.status().state).toBe("draining");
     expect(supervisor.freeSeats()).toBe(0);
-    writeFileSync(gate, "");
+    openGate();
 
     await expect(image.done).resolves.toMatchObject({ width: 8 });
     await stopped;
@@ -27,11 +32,7 @@ describe("stop", () => {
   });
 
   test("ends a task that takes longer than the drain, and the sidecar with it", async () => {
-    const gate = path.join(makeFolder(), "gate");
-    const setup = await startReady("normal", {
-      args: ["--deaf", "--gate", gate],
-      limits: { killGraceMs: 50 },
-    });
+    const setup = await startGated({ args: ["--deaf"], limits: { killGraceMs: 50 } });
     const { supervisor } = setup;
     const { pid } = supervisor.status();
     const image = await startTask(supervisor);
@@ -43,52 +44,31 @@ describe("stop", () => {
     await expectNothingLeft(setup, pid);
   });
 
-  test("while it is idle leaves nothing, and may be called twice", async () => {
-    const setup = await startReady("normal");
-    const { pid } = setup.supervisor.status();
+  test.each([
+    ["is idle", "normal", ({ state }: SidecarStatus) => state === "ready"],
+    ["loads", "hang at loading", ({ phase }: SidecarStatus) => phase !== null],
+    ["starts", "silence at before-hello", ({ pid }: SidecarStatus) => pid !== null],
+    ["backs off", "exit-0 at before-hello", (now: SidecarStatus) => now.nextTryAt !== null],
+  ] as const)(
+    "while it %s leaves nothing, and may be called twice",
+    async (_, fault, isReached) => {
+      const setup = createSetup(fault, {
+        limits: { killGraceMs: 50, backoffBaseMs: 600_000, backoffCapMs: 600_000 },
+        random: () => 0.9,
+      });
+      const { supervisor } = setup;
+      supervisor.start();
+      const { pid } = await waitForStatus(supervisor, isReached);
 
-    await Promise.all([
-      setup.supervisor.stop({ drainMs: 60_000 }),
-      setup.supervisor.stop({ drainMs: 60_000 }),
-    ]);
+      await Promise.all([
+        supervisor.stop({ drainMs: 60_000 }),
+        supervisor.stop({ drainMs: 60_000 }),
+      ]);
 
-    expect(setup.supervisor.status()).toMatchObject({ state: "stopped", pid: null });
-    await expectNothingLeft(setup, pid);
-  });
-
-  test("while it loads leaves nothing", async () => {
-    const setup = createSetup("hang at loading");
-    setup.supervisor.start();
-    const { pid } = await waitForStatus(setup.supervisor, ({ phase }) => phase !== null);
-
-    await setup.supervisor.stop({ drainMs: 60_000 });
-
-    await expectNothingLeft(setup, pid);
-  });
-
-  test("while it starts leaves nothing", async () => {
-    const setup = createSetup("silence at before-hello", { limits: { killGraceMs: 50 } });
-    setup.supervisor.start();
-    const { pid } = await waitForStatus(setup.supervisor, (one) => one.pid !== null);
-
-    await setup.supervisor.stop({ drainMs: 60_000 });
-
-    await expectNothingLeft(setup, pid);
-  });
-
-  test("while it backs off does not wait for the next try", async () => {
-    const setup = createSetup("exit-0 at before-hello", {
-      limits: { backoffBaseMs: 600_000, backoffCapMs: 600_000 },
-      random: () => 0.9,
-    });
-    setup.supervisor.start();
-    await waitForStatus(setup.supervisor, ({ nextTryAt }) => nextTryAt !== null);
-
-    await setup.supervisor.stop({ drainMs: 60_000 });
-
-    expect(setup.supervisor.status()).toMatchObject({ state: "stopped", generation: 1 });
-    await expectNothingLeft(setup, null);
-  });
+      expect(supervisor.status()).toMatchObject({ state: "stopped", pid: null, generation: 1 });
+      await expectNothingLeft(setup, pid);
+    },
+  );
 
   test("before the start has nothing to do", async () => {
     const setup = createSetup("normal");

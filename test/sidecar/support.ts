@@ -1,6 +1,6 @@
 /** A supervisor over the fake sidecar, with nothing above it. */
-import { EventEmitter, once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { createLogger } from "../../src/log.js";
 import type {
@@ -27,6 +27,10 @@ export const CONFIG: SupervisorOptions["config"] = {
   precision: "auto",
   cacheDir: null,
 };
+
+const IPC: TransportChoice = { kind: "ipc", host: "127.0.0.1" };
+/** What supervisors of tests share. */
+export const PLAIN = { config: CONFIG, index: 0, prefetch: null, transport: IPC };
 
 export interface Setup {
   readonly supervisor: Supervisor;
@@ -66,11 +70,11 @@ export function createSetup(behaviour: Behaviour, options: SetupOptions = {}): S
   });
   const supervisor = new Supervisor({
     program: { ...createProgram(behaviour, options.args), ...options.program },
-    config: CONFIG,
+    ...PLAIN,
     log,
     limits: { ...DEFAULT_LIMITS, beatIntervalMs: 200, missedBeatLimit: 25, ...options.limits },
     runFolderParent: options.runFolderParent ?? folder,
-    ...(options.transport === undefined ? {} : { transport: options.transport }),
+    transport: options.transport ?? IPC,
     random: options.random ?? (() => 0),
   });
   const states: SidecarState[] = [];
@@ -89,8 +93,24 @@ export function createSetup(behaviour: Behaviour, options: SetupOptions = {}): S
 export async function startReady(behaviour: Behaviour, options: SetupOptions = {}): Promise<Setup> {
   const setup = createSetup(behaviour, options);
   setup.supervisor.start();
-  await waitForStatus(setup.supervisor, ({ state }) => state === "ready");
+  await waitForReady(setup.supervisor);
   return setup;
+}
+
+/** The same with a gate: no image is made until it is opened. */
+export async function startGated(options: SetupOptions = {}) {
+  const gate = path.join(makeFolder(), "gate");
+  const args = ["--gate", gate, ...(options.args ?? [])];
+  const setup = await startReady("normal", { ...options, args });
+  const openGate = () => {
+    writeFileSync(gate, "");
+  };
+  return { ...setup, openGate };
+}
+
+/** The options of a sidecar whose first spawn alone does what is wrong. */
+export function inFirstSpawn(): string[] {
+  return ["--once", path.join(makeFolder(), "once")];
 }
 
 /** Resolves with the first status, now or later, that fits. */
@@ -113,6 +133,13 @@ export function waitForStatus(
     const remove = supervisor.onStatus(check);
     check();
   });
+}
+
+export function waitForReady(supervisor: Supervisor, generation = 1): Promise<SidecarStatus> {
+  return waitForStatus(
+    supervisor,
+    (status) => status.state === "ready" && status.generation === generation,
+  );
 }
 
 let taskCount = 0;
@@ -141,14 +168,15 @@ export async function runTask(
   return seat.run(task, options);
 }
 
-/** Runs a task and waits until the sidecar has it; `--gate` keeps it from being finished. */
-export async function startTask(runner: TaskRunner): Promise<{ done: Promise<TaskImage> }> {
-  const begun = new EventEmitter();
-  const onProgress = () => begun.emit("progress");
-  const progress = once(begun, "progress");
-  const done = runTask(runner, createTask(), { signal: never(), onProgress });
-  await Promise.race([progress, done]);
-  return { done };
+/** Runs a task and waits until the sidecar has it; a gate keeps it from being finished. */
+export function startTask(runner: TaskRunner): Promise<{ done: Promise<TaskImage> }> {
+  return new Promise((resolve, reject) => {
+    const onProgress = () => {
+      resolve({ done });
+    };
+    const done = runTask(runner, createTask(), { signal: never(), onProgress });
+    done.catch(reject);
+  });
 }
 
 /** Nothing of the supervisor is left: no process, no socket, no folder. */

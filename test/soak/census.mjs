@@ -9,6 +9,8 @@ const READING_GAP_MS = 2_000;
 const STEADY_READINGS = 5;
 const STEADY_SHARE = 0.005;
 const MAX_READINGS = 60;
+const DESCRIPTOR_READINGS = 20;
+const DESCRIPTOR_GAP_MS = 50;
 const IDLE_LIMIT_MS = 120_000;
 
 /**
@@ -40,8 +42,22 @@ export async function takeCensus(server, isSteady) {
   return {
     strays: server.orders.listRunning().filter(isStray),
     rssBytes: isSteady ? await readSteadyBytes(server) : readResidentBytes(server.pid),
-    descriptors: readdirSync(`/proc/${server.pid}/fd`).length,
+    descriptors: await countDescriptors(server.pid),
   };
+}
+
+/**
+ * The fewest that are open within a second: the connection of the last question is about to be closed.
+ *
+ * @param {number} pid
+ */
+async function countDescriptors(pid) {
+  let fewest = Infinity;
+  for (let count = 0; count < DESCRIPTOR_READINGS; count += 1) {
+    fewest = Math.min(fewest, readdirSync(`/proc/${pid}/fd`).length);
+    await waitMs(DESCRIPTOR_GAP_MS);
+  }
+  return fewest;
 }
 
 /** @param {BuiltServer} server */

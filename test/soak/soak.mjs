@@ -32,6 +32,8 @@ while True:
 `;
 const MIB = 2 ** 20;
 const WARM_UP_SHARE = 0.2;
+/** Until then the memory of any server grows, with what it has used for the first time. */
+const MIN_WARM_UP_MS = 12_000;
 const MEMORY_TOLERANCE = 0.1;
 
 const { values, positionals } = parseArgs({
@@ -54,6 +56,7 @@ const faults = readFaults(values.faults);
 const seed = Number(values.seed);
 const sidecar = values.sidecar === "nano" ? "nano" : "fake";
 const roundMs = (Number(values.minutes) * 60_000) / 2;
+const warmUpMs = Math.max(WARM_UP_SHARE * roundMs, Math.min(MIN_WARM_UP_MS, roundMs / 2));
 
 print(`seed ${seed}, ${values.minutes} minutes, sidecar ${sidecar}, faults: ${values.faults}`);
 const neighbours = [
@@ -67,8 +70,8 @@ try {
     const report = await runRound({
       name: `soak ${index}`,
       seed: seed + 10 * index,
-      warmUpMs: WARM_UP_SHARE * roundMs,
-      durationMs: (1 - WARM_UP_SHARE) * roundMs,
+      warmUpMs,
+      durationMs: roundMs - warmUpMs,
       sidecar,
       sidecarCount: index + 1,
       isSaving,

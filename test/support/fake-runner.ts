@@ -1,5 +1,7 @@
 /** A task runner whose tasks the test finishes, fails or loses by hand. */
+import { EventEmitter, once } from "node:events";
 import { AppError } from "../../src/errors.js";
+import { Listeners } from "../../src/sidecar/listeners.js";
 import type {
   RunOptions,
   Seat,
@@ -9,10 +11,10 @@ import type {
   TaskRunner,
 } from "../../src/sidecar/task.js";
 
-export const IMAGE_SIDE = 16;
+const IMAGE_SIDE = 16;
 
 /** The picture of a task: one colour taken from its seed; neighbouring seeds look very different. */
-export function paintImage(task: Task): TaskImage {
+function paintImage(task: Task): TaskImage {
   const mixed = Math.imul(task.seed + 1, 2_654_435_761) >>> 0;
   const pixel = [mixed >>> 24, (mixed >>> 16) & 255, (mixed >>> 8) & 255];
   const rgb = Uint8Array.from({ length: IMAGE_SIDE * IMAGE_SIDE * 3 }, (_, i) => pixel[i % 3] ?? 0);
@@ -48,8 +50,8 @@ export class FakeRunner implements TaskRunner {
   #isReserved = false;
   #isLone = false;
   readonly #isHolding: boolean;
-  readonly #listeners = new Set<() => void>();
-  #startWaiters: { count: number; resolve: () => void }[] = [];
+  readonly #seatListeners = new Listeners();
+  readonly #events = new EventEmitter();
 
   constructor({ seats = 4, isHolding = false } = {}) {
     this.#seats = seats;
@@ -73,8 +75,7 @@ export class FakeRunner implements TaskRunner {
   }
 
   onSeat(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#seatListeners.add(listener);
   }
 
   async #run(task: Task, options: RunOptions, kind: SeatKind): Promise<TaskImage> {
@@ -82,10 +83,7 @@ export class FakeRunner implements TaskRunner {
     this.#isLone = kind === "alone";
     const { attempt, deadlineInMs, prompt, sampling, seed, taskId } = task;
     this.started.push({ attempt, deadlineInMs, prompt, sampling, seed, taskId });
-    this.#startWaiters = this.#startWaiters.filter(({ count, resolve }) => {
-      if (this.started.length >= count) resolve();
-      return this.started.length < count;
-    });
+    this.#events.emit("started");
     try {
       return this.#isHolding ? await this.#hold(task, options) : paintImage(task);
     } finally {
@@ -96,19 +94,26 @@ export class FakeRunner implements TaskRunner {
 
   addSeats(count: number): void {
     this.#seats += count;
-    for (const listener of this.#listeners) listener();
+    this.#seatListeners.notify();
   }
 
   /** Waits until `count` tasks have been started since the beginning. */
   async untilStarted(count: number): Promise<void> {
-    if (this.started.length >= count) return;
-    await new Promise<void>((resolve) => this.#startWaiters.push({ count, resolve }));
+    while (this.started.length < count) await once(this.#events, "started");
   }
 
   /** Finishes the held task that started first. */
   finishNext(): void {
     const held = this.held.shift();
     held?.resolve(paintImage(held.task));
+  }
+
+  /** Finishes the first `count` tasks, each once it has been started. */
+  async finishInTurn(count: number): Promise<void> {
+    for (let started = 1; started <= count; started += 1) {
+      await this.untilStarted(started);
+      this.finishNext();
+    }
   }
 
   failNext(error: unknown): void {
@@ -125,6 +130,13 @@ export class FakeRunner implements TaskRunner {
   comeBack(): void {
     this.#isAway = false;
     this.addSeats(0);
+  }
+
+  /** The sidecar dies and is ready again. */
+  async restart(): Promise<void> {
+    this.loseAll();
+    await new Promise(setImmediate);
+    this.comeBack();
   }
 
   #hold(task: Task, options: RunOptions): Promise<TaskImage> {

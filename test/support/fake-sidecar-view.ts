@@ -1,4 +1,5 @@
 import type { SidecarView } from "../../src/jobs/admission.js";
+import { Listeners } from "../../src/sidecar/listeners.js";
 import type { SidecarStatus } from "../../src/sidecar/status.js";
 
 const READY: SidecarStatus["ready"] = {
@@ -43,7 +44,7 @@ const BLANK: SidecarStatus = {
 /** A sidecar as seen from above: a status that the test sets, and nothing behind it. */
 export class FakeSidecar implements SidecarView {
   #status: SidecarStatus;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Listeners();
 
   constructor(state: SidecarStatus["state"] = "starting") {
     this.#status = BLANK;
@@ -59,13 +60,12 @@ export class FakeSidecar implements SidecarView {
   }
 
   onStatus(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   set(change: Partial<SidecarStatus>): void {
     const state = change.state ?? this.#status.state;
     this.#status = { ...this.#status, ready: state === "ready" ? READY : null, ...change };
-    for (const listener of this.#listeners) listener();
+    this.#listeners.notify();
   }
 }

@@ -1,31 +1,23 @@
 /** A machine for settings: its package, home and working folder in one temporary folder. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { readCommand, type Command, type Config } from "../../src/config/config.js";
+import { makeFolder } from "./folder.js";
 
 export type Env = Record<string, string | undefined>;
 
 const WEIGHTS = "flax_model.msgpack";
 
+/** With version 1.2.3 and the embedded model Nano, and nothing else. It is gone after the test. */
 export class Machine {
-  readonly root: string;
-  readonly packageRoot: string;
+  readonly root = makeFolder();
+  readonly packageRoot = path.join(this.root, "package");
   /** Where the Hugging Face cache is without a variable. */
-  readonly hub: string;
+  readonly hub = path.join(this.root, "home", ".cache", "huggingface", "hub");
 
-  private constructor(root: string) {
-    this.root = root;
-    this.packageRoot = path.join(root, "package");
-    this.hub = path.join(root, "home", ".cache", "huggingface", "hub");
-  }
-
-  /** With version 1.2.3 and the embedded model Nano, and nothing else. */
-  static async create(): Promise<Machine> {
-    const machine = new Machine(await mkdtemp(path.join(tmpdir(), "dalle-test-")));
-    await machine.addEmbedded("nano");
-    await writeFile(path.join(machine.packageRoot, "package.json"), `{"version": "1.2.3"}`);
-    return machine;
+  constructor() {
+    this.addEmbedded("nano");
+    writeFileSync(path.join(this.packageRoot, "package.json"), `{"version": "1.2.3"}`);
   }
 
   run(argv: readonly string[], env: Env = {}): Command {
@@ -40,25 +32,23 @@ export class Machine {
   }
 
   /** Puts weights into the package. */
-  async addEmbedded(name: string): Promise<string> {
-    const folder = path.join(this.packageRoot, "checkpoints", name);
-    await mkdir(folder, { recursive: true });
-    await writeFile(path.join(folder, WEIGHTS), "");
-    return folder;
+  addEmbedded(name: string): string {
+    return writeFiles(path.join(this.packageRoot, "checkpoints", name), [WEIGHTS]);
   }
 
   /** Puts a snapshot of a repository into a Hugging Face cache. */
-  async addSnapshot(
+  addSnapshot(
     name: string,
     { hub = this.hub, commit = "abc123", files = ["config.json", "tokenizer.json", WEIGHTS] } = {},
-  ): Promise<string> {
-    const folder = path.join(hub, `models--${name.replace("/", "--")}`, "snapshots", commit);
-    await mkdir(folder, { recursive: true });
-    for (const file of files) await writeFile(path.join(folder, file), "");
-    return folder;
+  ): string {
+    const repository = `models--${name.replace("/", "--")}`;
+    return writeFiles(path.join(hub, repository, "snapshots", commit), files);
   }
+}
 
-  async dispose(): Promise<void> {
-    await rm(this.root, { recursive: true });
-  }
+/** Creates a folder of empty files. */
+function writeFiles(folder: string, names: readonly string[]): string {
+  mkdirSync(folder, { recursive: true });
+  for (const name of names) writeFileSync(path.join(folder, name), "");
+  return folder;
 }

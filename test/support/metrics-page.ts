@@ -5,21 +5,10 @@ export class MetricsPage {
   readonly #samples: ReadonlyMap<string, number>;
 
   constructor(text: string) {
-    const lines = text.split("\n");
-    this.types = new Map(
-      lines.flatMap((line) => {
-        const match = /^# TYPE (\S+) (\S+)$/.exec(line);
-        return match === null ? [] : [[match[1] ?? "", match[2] ?? ""] as const];
-      }),
-    );
-    this.#samples = new Map(
-      lines
-        .filter((line) => line !== "" && !line.startsWith("#"))
-        .map((line) => {
-          const end = line.lastIndexOf(" ");
-          return [line.slice(0, end), Number(line.slice(end + 1))] as const;
-        }),
-    );
+    const types = text.matchAll(/^# TYPE (\S+) (\S+)$/gm);
+    const samples = text.matchAll(/^([^#\n].*) (\S+)$/gm);
+    this.types = new Map(Array.from(types, ([, name = "", type = ""]) => [name, type]));
+    this.#samples = new Map(Array.from(samples, ([, name = "", value]) => [name, Number(value)]));
   }
 
   static async fetch(url: string): Promise<MetricsPage> {

@@ -2,6 +2,9 @@
 import { expect, vi } from "vitest";
 import { readStartTime } from "../../src/sidecar/process/procfs.js";
 
+/** A pid that no process has: over the highest that Linux gives. */
+export const NO_PID = 2 ** 22 + 1;
+
 /** Far longer than anything takes: reached only when something is wrong. */
 export const PATIENCE = { timeout: 20_000, interval: 10 };
 

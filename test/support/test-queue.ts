@@ -1,5 +1,5 @@
 /** A job queue over a runner of the test, and jobs that keep what they were told. */
-import type { AppError } from "../../src/errors.js";
+import { EventEmitter, once } from "node:events";
 import type { Encoder } from "../../src/images/encode.js";
 import { Admission } from "../../src/jobs/admission.js";
 import type { JobHandle, JobSpec } from "../../src/jobs/broker.js";
@@ -8,6 +8,7 @@ import { Quarantine } from "../../src/jobs/quarantine.js";
 import { JobQueue, type JobQueueOptions } from "../../src/jobs/queue.js";
 import type { TaskRunner } from "../../src/sidecar/task.js";
 import { DEFAULT_SERVICE } from "./defaults.js";
+import { FakeRunner } from "./fake-runner.js";
 import { FakeSidecar } from "./fake-sidecar-view.js";
 
 export const DEFAULT_SAMPLING = { condScale: null, temperature: null, topK: null, topP: null };
@@ -21,7 +22,8 @@ export interface SubmittedJob extends JobHandle {
   readonly done: Promise<void>;
 }
 
-export interface TestQueue {
+export interface TestQueue<Runner extends TaskRunner = TaskRunner> {
+  readonly runner: Runner;
   readonly queue: JobQueue;
   readonly sidecar: FakeSidecar;
   readonly admission: Admission;
@@ -40,17 +42,17 @@ const PLAIN_ENCODER: Encoder = {
 };
 
 /** A queue as the server has it, but for `changes`; the sidecars are ready. */
-export function createTestQueue(
-  runner: TaskRunner,
+export function createTestQueue<Runner extends TaskRunner>(
+  runner: Runner,
   changes: Partial<JobQueueOptions> = {},
-): TestQueue {
+): TestQueue<Runner> {
   const sidecar = new FakeSidecar("ready");
   const admission = new Admission(sidecar, LONG_MS);
   const queue = new JobQueue({
     runner,
     admission,
     encoder: PLAIN_ENCODER,
-    quarantine: new Quarantine({ durationMs: DEFAULT_SERVICE.quarantineMs }),
+    quarantine: new Quarantine(DEFAULT_SERVICE.quarantineMs),
     queueLimit: DEFAULT_SERVICE.queueLimit,
     deathLimit: DEFAULT_SERVICE.deathLimit,
     unsavedCount: () => 0,
@@ -62,29 +64,29 @@ export function createTestQueue(
     const output = { format: "png", quality: null } as const;
     return submitJob(queue, { prompt, seeds, sampling: DEFAULT_SAMPLING, output, deadlineInMs });
   };
-  return { queue, sidecar, admission, submit };
+  return { runner, queue, sidecar, admission, submit };
+}
+
+/** The same over a runner whose tasks the test finishes, fails or loses by hand. */
+export function createHoldingQueue(
+  seats = 4,
+  changes: Partial<JobQueueOptions> = {},
+): TestQueue<FakeRunner> {
+  return createTestQueue(new FakeRunner({ seats, isHolding: true }), changes);
 }
 
 function submitJob(queue: JobQueue, spec: JobSpec): SubmittedJob {
   const events: JobEvent[] = [];
   const images: JobImage[] = [];
-  const ends: { resolve: () => void; reject: (error: AppError) => void }[] = [];
-  const done = new Promise<void>((resolve, reject) => ends.push({ resolve, reject }));
+  const end = new EventEmitter();
+  const done = once(end, "completed").then(() => undefined);
   // A test may look at it later than it fails.
   done.catch(() => undefined);
   const job = queue.submit(spec, (event) => {
     events.push(event);
     if (event.type === "image") images[event.index] = event.image;
-    else if (event.type === "completed") ends[0]?.resolve();
-    else if (event.type === "failed") ends[0]?.reject(event.error);
+    else if (event.type === "completed") end.emit("completed");
+    else if (event.type === "failed") end.emit("error", event.error);
   });
-  return {
-    id: job.id,
-    cancel: () => {
-      job.cancel();
-    },
-    events,
-    images,
-    done,
-  };
+  return Object.assign(job, { events, images, done });
 }

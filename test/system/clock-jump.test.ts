@@ -1,16 +1,18 @@
 /** A machine whose clock is set while the server runs. */
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { z } from "zod";
 import { Quarantine } from "../../src/jobs/quarantine.js";
 import { Admission } from "../../src/jobs/admission.js";
 import { Breaker } from "../../src/sidecar/restart/breaker.js";
-import { buildHealth } from "../../src/health/report.js";
 import { DEFAULT_SERVICE } from "../support/defaults.js";
 import { FakeRunner } from "../support/fake-runner.js";
 import { createTestQueue } from "../support/test-queue.js";
+import { startTestServer } from "../support/test-server.js";
 import { createSetup, runTask, startReady, waitForStatus } from "../sidecar/support.js";
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
+const healthSchema = z.object({ uptimeSeconds: z.number() });
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["Date"] });
@@ -68,7 +70,7 @@ describe.each([
   });
 
   test("and the breaker counts the failures of its window", () => {
-    const breaker = new Breaker({ failureLimit: 2, windowMs: HOUR_MS });
+    const breaker = new Breaker({ breakerFailureLimit: 2, breakerWindowMs: HOUR_MS });
     breaker.noteFailure();
     jump();
     breaker.noteFailure();
@@ -76,30 +78,21 @@ describe.each([
   });
 
   test("and a prompt is refused for as long as was said", () => {
-    const quarantine = new Quarantine({ durationMs: HOUR_MS });
+    const quarantine = new Quarantine(HOUR_MS);
     quarantine.add("a");
     jump();
     expect(quarantine.refusal("a")?.message).toMatch(/another 3(600|5\d\d) s/);
   });
 
   test("and the server has not been up for longer or shorter", async () => {
-    const { supervisor } = createSetup("normal");
-    const { queue } = createTestQueue(supervisor);
-    const report = () =>
-      buildHealth({
-        version: "0",
-        modelVersion: "Nano",
-        isStopping: false,
-        sidecar: supervisor.status(),
-        sidecars: [],
-        queue: queue.report(),
-        saving: null,
-        droppedLogLines: 0,
-        refusal: null,
-      }).uptimeSeconds;
-    const before = report();
+    const server = await startTestServer();
+    onTestFinished(() => server.close());
+    const readUptime = async () => {
+      const response = await fetch(`${server.url}/health_check`);
+      return healthSchema.parse(await response.json()).uptimeSeconds;
+    };
+    const before = await readUptime();
     jump();
-    expect(Math.abs(report() - before)).toBeLessThan(60);
-    await supervisor.stop({ drainMs: 0 });
+    expect(Math.abs((await readUptime()) - before)).toBeLessThan(60);
   });
 });

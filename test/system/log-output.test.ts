@@ -1,33 +1,17 @@
 /** A log that cannot be written is never a reason to stop serving, or not to end. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import {
-  closeSync,
-  constants,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-} from "node:fs";
+import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { readHealth } from "../harness/health.mjs";
 import { MAIN } from "../harness/paths.mjs";
 import { PATIENCE_MS, until } from "../harness/until.mjs";
+import { makeFolder } from "../support/folder.js";
 
 /** Their log lines are more than a pipe and the buffer of the log hold. */
 const NOISE = Array.from({ length: 1_500 }, (_, index) => `/${"x".repeat(200)}${index}`);
-
-function makeFolder(): string {
-  const folder = mkdtempSync(path.join(tmpdir(), "dalle-log-"));
-  onTestFinished(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
-  return folder;
-}
 
 /** A named pipe with a reader that has not read anything yet. */
 function makePipe(): { readonly file: string; readonly reader: number } {

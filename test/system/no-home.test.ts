@@ -1,19 +1,11 @@
 /** A user without a home, and cache folders that cannot be used, as they are in containers. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { runServer } from "../harness/built-server.mjs";
 import { fakeSidecar } from "../harness/sidecar-program.mjs";
+import { makeFolder } from "../support/folder.js";
 import { startServer } from "../support/server.js";
-
-function makeFolder(): string {
-  const folder = mkdtempSync(path.join(tmpdir(), "dalle-home-"));
-  onTestFinished(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
-  return folder;
-}
 
 describe("the server becomes ready without its cache, and warns once with the remedy,", () => {
   test.each([

@@ -1,6 +1,7 @@
 /** `GET /metrics`, and what is measured of each request. */
 import type { Request, RequestHandler } from "express";
 import { z } from "zod";
+import type { Metrics } from "../../health/metrics.js";
 import type { HealthReport } from "../../health/report.js";
 import type { Route } from "../route.js";
 
@@ -10,11 +11,7 @@ const CALLER_LEFT = 499;
 const NO_ROUTE = "none";
 
 /** What takes the measurements of the HTTP surface, and makes the page. */
-export interface RequestMeter {
-  readonly contentType: string;
-  observeRequest(route: string, status: number, seconds: number): void;
-  render(health: HealthReport): Promise<string>;
-}
+type RequestMeter = Pick<Metrics, "contentType" | "observeRequest" | "render">;
 
 export interface MetricsOptions {
   readonly health: () => HealthReport;

@@ -7,7 +7,7 @@ import type { Route } from "../route.js";
 const LISTED_ALIASES = ["dall-e-2", "dall-e-3", "gpt-image-1"];
 const ALIAS_PREFIXES = ["dall-e-", "gpt-image-", "chatgpt-image-"];
 
-export interface ModelEntry {
+interface ModelEntry {
   readonly id: string;
   readonly object: "model";
   readonly created: number;
@@ -37,22 +37,13 @@ export class ModelCatalogue {
     const isKnown =
       wanted === this.id || ALIAS_PREFIXES.some((prefix) => wanted.startsWith(prefix));
     if (isKnown) return this.#describe(name);
-    throw new AppError(
-      "model_not_found",
-      `There is no model "${neutralizeText(name, 60)}" here; expected ${this.id}, or a name that starts with ${ALIAS_PREFIXES.join(", ")}.`,
-      { param: "model" },
-    );
+    const message = `There is no model "${neutralizeText(name, 60)}" here; expected ${this.id}, or a name that starts with ${ALIAS_PREFIXES.join(", ")}.`;
+    throw new AppError("model_not_found", message, { param: "model" });
   }
 
   #describe(id: string): ModelEntry {
-    const isAlias = id.toLowerCase() !== this.id;
-    const common = {
-      id,
-      object: "model" as const,
-      created: this.#createdS,
-      owned_by: "dalle-server",
-    };
-    return isAlias ? { ...common, root: this.id } : common;
+    const root = id.toLowerCase() === this.id ? {} : { root: this.id };
+    return { id, object: "model", created: this.#createdS, owned_by: "dalle-server", ...root };
   }
 }
 

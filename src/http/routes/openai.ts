@@ -79,22 +79,19 @@ const schemaFor = memoizeSchema((limits) =>
 
 type Fields = z.output<ReturnType<typeof schemaFor>>;
 
-/** Refuses what the interface allows and this server does not do. */
-function refuseUnsupported(fields: Fields): void {
-  if (fields.stream === true) {
-    throw createUnsupportedError("stream", "true", "false: the images come in one answer");
-  }
-  if (fields.response_format === "url") {
-    throw createUnsupportedError("response_format", `"url"`, `"b64_json"`);
-  }
-  if (fields.background === "transparent") {
-    throw createUnsupportedError("background", `"transparent"`, `"auto" or "opaque"`);
-  }
-}
+/** What the interface allows and this server does not do. */
+const UNSUPPORTED = [
+  { param: "stream", value: true, supported: "false: the images come in one answer" },
+  { param: "response_format", value: "url", supported: `"b64_json"` },
+  { param: "background", value: "transparent", supported: `"auto" or "opaque"` },
+] as const;
 
-function createUnsupportedError(param: string, value: string, supported: string): AppError {
-  const message = `'${param}' cannot be ${value} on this server; supported is ${supported}.`;
-  return new AppError("unsupported_value", message, { param });
+function refuseUnsupported(fields: Fields): void {
+  for (const { param, value, supported } of UNSUPPORTED) {
+    if (fields[param] !== value) continue;
+    const message = `'${param}' cannot be ${JSON.stringify(value)} on this server; supported is ${supported}.`;
+    throw new AppError("unsupported_value", message, { param });
+  }
 }
 
 function toImageRequest(fields: Fields): ImageRequest {

@@ -18,20 +18,7 @@ import { PendingTasks } from "./pending-tasks.js";
 /** How long the exit of a sidecar that cannot be reached may take to be noticed. */
 const UNREACHABLE_GRACE_MS = 200;
 
-/** The events of a client. */
-export interface ClientEvents {
-  /** HELLO was right and has been answered. */
-  readonly onWelcomed: () => void;
-  readonly onPhase: (phase: Phase) => void;
-  readonly onReady: (ready: Ready) => void;
-  readonly onBeat: (beat: Beat) => void;
-  /** A seat may be free again. */
-  readonly onFreed: () => void;
-  /** The sidecar has broken the protocol or has given up; it has to be ended. */
-  readonly onFailure: (failure: Failure) => void;
-}
-
-export interface ClientOptions {
+interface ClientOptions {
   readonly generation: number;
   readonly token: string;
   readonly config: SidecarConfig;
@@ -39,7 +26,15 @@ export interface ClientOptions {
   readonly prefetch: number | null;
   readonly acceptLimitMs: number;
   readonly send: (message: DownMessage) => Promise<void>;
-  readonly events: ClientEvents;
+  /** HELLO was right and has been answered. */
+  readonly onWelcomed: () => void;
+  readonly onPhase: (phase: Phase) => void;
+  readonly onReady: () => void;
+  readonly onBeat: (beat: Beat) => void;
+  /** A seat may be free again. */
+  readonly onFreed: () => void;
+  /** The sidecar has broken the protocol or has given up; it has to be ended. */
+  readonly onFailure: (failure: Failure) => void;
 }
 
 /**
@@ -58,13 +53,13 @@ export class SidecarClient {
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    const { send, acceptLimitMs, events } = options;
+    const { send, acceptLimitMs, onFreed } = options;
     this.tasks = new PendingTasks({
       send,
       acceptLimitMs,
       onFreed: () => {
         if (this.tasks.size === 0) this.#isLone = false;
-        events.onFreed();
+        onFreed();
       },
       onUnreachable: (error) => {
         this.#noteUnreachable(error);
@@ -135,7 +130,6 @@ export class SidecarClient {
   }
 
   #handle(message: UpMessage): void {
-    const { events } = this.#options;
     if (message.type === "HELLO") {
       this.#greet(message);
       return;
@@ -143,16 +137,16 @@ export class SidecarClient {
     if (!this.#isWelcomed) throw new ProtocolError(message.type, "type", "HELLO first");
     switch (message.type) {
       case "PHASE":
-        events.onPhase(message);
+        this.#options.onPhase(message);
         break;
       case "READY":
         if (this.#ready !== null) throw new ProtocolError("READY", "type", "one READY");
         this.#ready = message;
-        events.onReady(message);
-        events.onFreed();
+        this.#options.onReady();
+        this.#options.onFreed();
         break;
       case "BEAT":
-        events.onBeat(message);
+        this.#options.onBeat(message);
         break;
       case "PROGRESS":
         this.tasks.progress(message);
@@ -176,7 +170,7 @@ export class SidecarClient {
   }
 
   #greet(hello: Hello): void {
-    const { token, generation, config, events } = this.#options;
+    const { token, generation, config, onWelcomed } = this.#options;
     if (this.#isWelcomed) throw new ProtocolError("HELLO", "type", "one HELLO");
     if (!isSameSecret(hello.token, token)) {
       this.#fail(createFailure("handshake_refused", "the sidecar did not know the token"));
@@ -194,7 +188,7 @@ export class SidecarClient {
       const message = `the configuration does not fit the protocol: ${error.message}`;
       this.#fail({ code: "config_unsupported", message, isPermanent: true });
     });
-    events.onWelcomed();
+    onWelcomed();
   }
 
   #receiveFailure(failed: Failed): void {
@@ -212,10 +206,9 @@ export class SidecarClient {
     if (this.#isClosing) return;
     this.#isClosing = true;
     const message = `a task did not reach the sidecar: ${describeError(error)}`;
-    const fail = () => {
+    setTimeout(() => {
       this.#fail(createFailure("unreachable", message));
-    };
-    setTimeout(fail, UNREACHABLE_GRACE_MS).unref();
+    }, UNREACHABLE_GRACE_MS).unref();
   }
 
   #drop(isWanted: boolean): void {
@@ -224,7 +217,7 @@ export class SidecarClient {
 
   #fail(failure: Failure): void {
     this.#isClosing = true;
-    this.#options.events.onFailure(failure);
+    this.#options.onFailure(failure);
   }
 }
 

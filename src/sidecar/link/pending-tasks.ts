@@ -20,7 +20,7 @@ const ERROR_OF_CODE: ReadonlyMap<string, ErrorCode> = new Map([
   ["draining", "task_returned"],
 ]);
 
-export interface PendingTasksOptions {
+interface PendingTasksOptions {
   readonly send: (message: DownMessage) => Promise<void>;
   /** How long the sidecar may take to say ACCEPTED or REJECTED. */
   readonly acceptLimitMs: number;
@@ -127,8 +127,13 @@ export class PendingTasks {
     } catch (error) {
       if (this.#pending.get(task.taskId) !== pending) return;
       this.#remove(task.taskId, pending);
-      if (!(error instanceof ProtocolError)) this.#options.onUnreachable(error);
-      pending.reject(createSendError(error));
+      if (error instanceof ProtocolError) {
+        const message = `The request does not fit into a message to the sidecar: ${error.message}.`;
+        pending.reject(new AppError("invalid_value", message, { cause: error }));
+      } else {
+        this.#options.onUnreachable(error);
+        pending.reject(createReturnError(error));
+      }
       this.#options.onFreed();
     }
   }
@@ -175,12 +180,4 @@ function createTaskError(answer: Rejected | Failed): AppError {
   const message =
     code === "invalid_value" ? answer.message : `The image was not made (${answer.code}).`;
   return new AppError(code, message, { cause: new Error(`${answer.code}: ${answer.message}`) });
-}
-
-function createSendError(error: unknown): AppError {
-  if (error instanceof ProtocolError) {
-    const message = `The request does not fit into a message to the sidecar: ${error.message}.`;
-    return new AppError("invalid_value", message, { cause: error });
-  }
-  return createReturnError(error);
 }

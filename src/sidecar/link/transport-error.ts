@@ -1,5 +1,5 @@
 /** What can go wrong with the socket between server and sidecars. */
-export type TransportErrorCode =
+type TransportErrorCode =
   "path_too_long" | "curve_missing" | "bind_failed" | "peer_unreachable" | "peer_busy" | "closed";
 
 export class TransportError extends Error {

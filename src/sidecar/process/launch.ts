@@ -10,7 +10,7 @@ export interface Launch {
 }
 
 /** What a spawn needs to connect. */
-export interface Introduction {
+interface Introduction {
   readonly endpoint: string;
   readonly identity: string;
   readonly token: string;
@@ -20,10 +20,7 @@ export interface Introduction {
 }
 
 /** The arguments that no two spawns share. */
-export function spawnArguments({
-  endpoint,
-  identity,
-}: Pick<Introduction, "endpoint" | "identity">): string[] {
+export function spawnArguments(endpoint: string, identity: string): string[] {
   return ["--endpoint", endpoint, "--identity", identity];
 }
 
@@ -32,25 +29,21 @@ export function spawnArguments({
  * of a process can be read by every user of the machine.
  */
 export function createLaunch(program: Launch, introduction: Introduction): Launch {
-  const { token, generation, keys } = introduction;
+  const { endpoint, identity, token, generation, keys } = introduction;
   return {
     ...program,
-    args: [...program.args, ...spawnArguments(introduction)],
+    args: [...program.args, ...spawnArguments(endpoint, identity)],
     env: {
       ...program.env,
       PYTHONUNBUFFERED: "1",
       DALLE_SIDECAR_TOKEN: token,
       DALLE_SIDECAR_GENERATION: String(generation),
       DALLE_SIDECAR_PARENT_PID: String(process.pid),
-      ...(keys === null ? {} : keyVariables(keys)),
+      ...(keys !== null && {
+        DALLE_SIDECAR_SERVER_KEY: keys.serverKey,
+        DALLE_SIDECAR_PUBLIC_KEY: keys.publicKey,
+        DALLE_SIDECAR_SECRET_KEY: keys.secretKey,
+      }),
     },
-  };
-}
-
-function keyVariables({ serverKey, publicKey, secretKey }: SidecarKeys): Record<string, string> {
-  return {
-    DALLE_SIDECAR_SERVER_KEY: serverKey,
-    DALLE_SIDECAR_PUBLIC_KEY: publicKey,
-    DALLE_SIDECAR_SECRET_KEY: secretKey,
   };
 }

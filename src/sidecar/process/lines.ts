@@ -1,5 +1,6 @@
 /** A line longer than this is cut into several: a process without newlines must not fill the memory. */
 const MAX_LINE_LENGTH = 8192;
+const PARTS = new RegExp(`.{1,${MAX_LINE_LENGTH}}`, "gs");
 
 /** Turns chunks of text into lines. Call the result with each chunk, then `end` once. */
 export function createLineSplitter(onLine: (line: string) => void): {
@@ -10,26 +11,15 @@ export function createLineSplitter(onLine: (line: string) => void): {
   return {
     write(chunk) {
       const lines = (rest + chunk).split(/\r?\n/);
-      rest = lines.pop() ?? "";
-      for (const line of lines) for (const part of cutLine(line)) onLine(part);
-      while (rest.length >= MAX_LINE_LENGTH) {
-        onLine(rest.slice(0, MAX_LINE_LENGTH));
-        rest = rest.slice(MAX_LINE_LENGTH);
-      }
+      const parts = lines.flatMap((line) => line.match(PARTS) ?? [""]);
+      rest = parts.pop() ?? "";
+      for (const part of parts) onLine(part);
     },
     end() {
       if (rest !== "") onLine(rest);
       rest = "";
     },
   };
-}
-
-function cutLine(line: string): string[] {
-  if (line.length <= MAX_LINE_LENGTH) return [line];
-  const partCount = Math.ceil(line.length / MAX_LINE_LENGTH);
-  return Array.from({ length: partCount }, (_, index) =>
-    line.slice(index * MAX_LINE_LENGTH, (index + 1) * MAX_LINE_LENGTH),
-  );
 }
 
 /** The last lines of a log, for the report of a failure. */

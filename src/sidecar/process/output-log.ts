@@ -26,8 +26,6 @@ export interface LogRate {
   readonly logBurstLineCount: number;
   /** Sustained lines per second. */
   readonly logLinesPerSecond: number;
-  /** Milliseconds on a clock that never goes back. */
-  readonly now?: () => number;
 }
 
 /**
@@ -44,12 +42,13 @@ export class OutputLog {
   #refilledAtMs: number;
   #droppedCount = 0;
 
-  constructor(log: Logger, rate: LogRate) {
+  /** @param now - milliseconds on a clock that never goes back. */
+  constructor(log: Logger, rate: LogRate, now: () => number = () => performance.now()) {
     this.#log = log;
     this.#rate = rate;
-    this.#now = rate.now ?? (() => performance.now());
+    this.#now = now;
     this.#allowance = rate.logBurstLineCount;
-    this.#refilledAtMs = this.#now();
+    this.#refilledAtMs = now();
   }
 
   /** Takes one line of the output. */
@@ -83,11 +82,8 @@ export class OutputLog {
       this.#log.info(line);
       return;
     }
-    const { level, logger, message, exception } = record;
-    this.#log[LEVELS[level]](
-      { logger, ...(exception === undefined ? {} : { exception }) },
-      message,
-    );
+    const { level, message, ...facts } = record;
+    this.#log[LEVELS[level]](facts, message);
   }
 
   #isAllowed(): boolean {

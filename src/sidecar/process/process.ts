@@ -26,7 +26,7 @@ const EXECA_OPTIONS = {
   reject: false,
 } as const;
 
-export interface ProcessEvents {
+interface ProcessEvents {
   /** One line of either output stream. */
   readonly onLine: (line: string) => void;
   /** The process itself has ended; its output may not have been read to the end. */
@@ -137,14 +137,11 @@ function findShortage(): Exit | null {
     }
     return null;
   } catch (error) {
-    return { kind: "spawn_failed", error: toError(error), isMissing: false };
+    const reason = error instanceof Error ? error : new Error(String(error));
+    return { kind: "spawn_failed", error: reason, isMissing: false };
   } finally {
     for (const descriptor of descriptors) closeSync(descriptor);
   }
-}
-
-function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 function spawnSidecar({ command, args, cwd, env }: Launch) {

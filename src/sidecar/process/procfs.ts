@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from "node:fs";
 
 /** What the kernel reports about a process. */
-export interface ProcessFacts {
+interface ProcessFacts {
   /** When it started, in the kernel's clock ticks; a pid that is used again differs in it. */
   readonly startTime: string;
   readonly groupId: number;

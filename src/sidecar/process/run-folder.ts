@@ -1,5 +1,4 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { z } from "zod";
@@ -18,37 +17,23 @@ const ownerSchema = z.object({
 });
 
 /** Receives the pid of an orphaned sidecar that was ended. */
-export type EndedListener = (pid: number) => void;
-
-/** A folder that only this user can enter, for the socket of one server process. */
-export interface RunFolder {
-  readonly path: string;
-  remove(): Promise<void>;
-  /** For the last moment of a process, which waits for no promise. */
-  removeNow(): void;
-}
+type EndedListener = (pid: number) => void;
 
 /**
- * Creates the folder (mode 0700) and writes down whose it is, after it has removed the folders of
- * servers that ended without cleaning up.
+ * Creates a folder that only this user can enter, for the socket of one server process, and writes
+ * down whose it is, after it has removed the folders of servers that ended without cleaning up.
  */
 export async function createRunFolder(
   parent: string = os.tmpdir(),
   onEnded: EndedListener = () => undefined,
-): Promise<RunFolder> {
+): Promise<string> {
   await sweepRunFolders(parent, onEnded);
   const folder = await mkdtemp(path.join(parent, PREFIX));
   const { pid } = process;
   const startTime = readStartTime(pid);
   const owner = { pid, startTime, pidNamespace: readPidNamespace() };
   await writeFile(path.join(folder, OWNER_FILE), JSON.stringify(owner), { mode: 0o600 });
-  return {
-    path: folder,
-    remove: () => rm(folder, { recursive: true, force: true }),
-    removeNow: () => {
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
+  return folder;
 }
 
 /**

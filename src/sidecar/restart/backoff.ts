@@ -1,38 +1,36 @@
-export interface BackoffOptions {
+export interface BackoffLimits {
   /** Upper limit of the first delay. */
-  readonly baseMs: number;
+  readonly backoffBaseMs: number;
   /** Upper limit of every delay. */
-  readonly capMs: number;
-  /** Uniform in [0, 1). */
-  readonly random?: () => number;
+  readonly backoffCapMs: number;
 }
 
 /**
  * Exponential backoff with full jitter: each delay is uniform between 0 and a limit that doubles from
- * `baseMs` to `capMs`, so that the first restart is quick and many servers do not restart in step.
+ * the base to the cap, so that the first restart is quick and many servers do not restart in step.
  */
 export class Backoff {
-  readonly #baseMs: number;
-  readonly #capMs: number;
+  readonly #limits: BackoffLimits;
   readonly #random: () => number;
   #limitMs: number;
 
-  constructor({ baseMs, capMs, random = Math.random }: BackoffOptions) {
-    this.#baseMs = baseMs;
-    this.#capMs = capMs;
+  /** @param random - uniform in [0, 1). */
+  constructor(limits: BackoffLimits, random: () => number = Math.random) {
+    this.#limits = limits;
     this.#random = random;
-    this.#limitMs = baseMs;
+    this.#limitMs = limits.backoffBaseMs;
   }
 
   /** The delay before the next try, in whole milliseconds. */
   nextMs(): number {
-    const limitMs = Math.min(this.#limitMs, this.#capMs);
-    this.#limitMs = Math.min(this.#limitMs * 2, this.#capMs);
+    const { backoffCapMs } = this.#limits;
+    const limitMs = Math.min(this.#limitMs, backoffCapMs);
+    this.#limitMs = Math.min(limitMs * 2, backoffCapMs);
     return Math.round(this.#random() * limitMs);
   }
 
-  /** Starts again at `baseMs`. */
+  /** Starts again at the base. */
   reset(): void {
-    this.#limitMs = this.#baseMs;
+    this.#limitMs = this.#limits.backoffBaseMs;
   }
 }

@@ -6,7 +6,7 @@
  * - `half_open`: one trial runs; it decides what comes next
  */
 export const BREAKER_STATES = ["closed", "open", "half_open"] as const;
-export type BreakerState = (typeof BREAKER_STATES)[number];
+type BreakerState = (typeof BREAKER_STATES)[number];
 
 export interface BreakerStatus {
   readonly state: BreakerState;
@@ -16,26 +16,23 @@ export interface BreakerStatus {
   readonly failedTrials: number;
 }
 
-export interface BreakerOptions {
-  /** This many failures within `windowMs` open it. */
-  readonly failureLimit: number;
-  readonly windowMs: number;
-  /** Milliseconds on a clock that never goes back. */
-  readonly now?: () => number;
+export interface BreakerLimits {
+  /** This many failures within the window open it. */
+  readonly breakerFailureLimit: number;
+  readonly breakerWindowMs: number;
 }
 
 /** Stops a sidecar that keeps failing from being started again and again. Pure: it holds no timer. */
 export class Breaker {
-  readonly #failureLimit: number;
-  readonly #windowMs: number;
+  readonly #limits: BreakerLimits;
   readonly #now: () => number;
   #failuresAtMs: number[] = [];
   #state: BreakerState = "closed";
   #failedTrials = 0;
 
-  constructor({ failureLimit, windowMs, now = () => performance.now() }: BreakerOptions) {
-    this.#failureLimit = failureLimit;
-    this.#windowMs = windowMs;
+  /** @param now - milliseconds on a clock that never goes back. */
+  constructor(limits: BreakerLimits, now: () => number = () => performance.now()) {
+    this.#limits = limits;
     this.#now = now;
   }
 
@@ -52,7 +49,7 @@ export class Breaker {
     if (this.#state === "half_open") {
       this.#failedTrials += 1;
       this.#state = "open";
-    } else if (this.#failuresAtMs.length >= this.#failureLimit) {
+    } else if (this.#failuresAtMs.length >= this.#limits.breakerFailureLimit) {
       this.#state = "open";
     }
   }
@@ -72,7 +69,7 @@ export class Breaker {
   }
 
   #forgetOld(): void {
-    const oldestMs = this.#now() - this.#windowMs;
+    const oldestMs = this.#now() - this.#limits.breakerWindowMs;
     this.#failuresAtMs = this.#failuresAtMs.filter((atMs) => atMs > oldestMs);
   }
 }

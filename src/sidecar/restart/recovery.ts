@@ -22,18 +22,11 @@ export class Recovery {
   /** On the clock that never goes back, as everything that is waited for. */
   #nextTryAtMs: number | null = null;
 
-  constructor(limits: SupervisionLimits, events: EventLog, random: (() => number) | undefined) {
+  constructor(limits: SupervisionLimits, events: EventLog, random?: () => number) {
     this.#limits = limits;
     this.#events = events;
-    this.#backoff = new Backoff({
-      baseMs: limits.backoffBaseMs,
-      capMs: limits.backoffCapMs,
-      ...(random === undefined ? {} : { random }),
-    });
-    this.#breaker = new Breaker({
-      failureLimit: limits.breakerFailureLimit,
-      windowMs: limits.breakerWindowMs,
-    });
+    this.#backoff = new Backoff(limits, random);
+    this.#breaker = new Breaker(limits);
   }
 
   /** The part of the status that is about what went wrong so far. */
@@ -61,7 +54,7 @@ export class Recovery {
 
   /** The running spawn made an image, or was ready for long enough. */
   noteSuccess(spawn: SpawnId): void {
-    if (this.#breaker.noteSuccess()) this.#events.breakerClosed(spawn);
+    if (this.#breaker.noteSuccess()) this.#events.note("breaker_closed", spawn);
   }
 
   /** The spawn that ended had been ready for long and had made an image. */
@@ -73,7 +66,7 @@ export class Recovery {
   judge({ failure, noticedAt, lastLines }: SpawnEnd, spawn: SpawnId): Pause {
     this.#lastEnd = failure === null ? "asked" : nameForCount(failure);
     if (failure === null) {
-      this.#events.ended(spawn);
+      this.#events.note("ended", spawn);
       return "none";
     }
     count(this.#failures, this.#lastEnd);

@@ -16,7 +16,7 @@ export interface LivenessLimits {
   readonly phaseBudgetMs: Readonly<Partial<Record<Beat["phase"], number>>>;
 }
 
-export interface LivenessOptions {
+interface LivenessOptions {
   readonly limits: LivenessLimits;
   readonly ping: (sequence: number) => void;
   readonly onDead: (failure: Failure) => void;

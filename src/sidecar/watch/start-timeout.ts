@@ -1,4 +1,4 @@
-import { createFailure, type Failure } from "../failure.js";
+import { createFailure, type Failure, type FailureCode } from "../failure.js";
 
 export interface StartLimits {
   /** From the start of the process to HELLO. */
@@ -17,11 +17,7 @@ export class StartTimeout {
   constructor(limits: StartLimits, onLate: (failure: Failure) => void) {
     this.#limits = limits;
     this.#onLate = onLate;
-    const { helloLimitMs } = limits;
-    this.#helloTimer = setTimeout(() => {
-      const message = `the sidecar did not say HELLO within ${helloLimitMs} ms (helloLimitMs)`;
-      onLate(createFailure("hello_timeout", message));
-    }, helloLimitMs);
+    this.#helloTimer = this.#arm("hello_timeout", "did not say HELLO", "helloLimitMs");
     this.#readyTimer = this.#armReady();
   }
 
@@ -41,10 +37,14 @@ export class StartTimeout {
   }
 
   #armReady(): NodeJS.Timeout {
-    const { startLimitMs } = this.#limits;
+    return this.#arm("start_timeout", "was not ready", "startLimitMs");
+  }
+
+  #arm(code: FailureCode, what: string, limit: keyof StartLimits): NodeJS.Timeout {
+    const limitMs = this.#limits[limit];
     return setTimeout(() => {
-      const message = `the sidecar was not ready within ${startLimitMs} ms (startLimitMs)`;
-      this.#onLate(createFailure("start_timeout", message));
-    }, startLimitMs);
+      const message = `the sidecar ${what} within ${limitMs} ms (${limit})`;
+      this.#onLate(createFailure(code, message));
+    }, limitMs);
   }
 }

@@ -1,142 +1,174 @@
-"""Finding checkpoints and reading their configs: what is refused, and in which words."""
+"""Finding checkpoints, reading their configs and tokenizers: what is refused, in which words."""
 
-import json
 import shutil
 
-import jax.numpy as jnp
+import numpy as np
 import pytest
-from support.goldens import VQGAN_FOLDER, model_folder
+from support.damage import WEIGHTS, add_words, edit_json, edit_leaf
+from support.refusal import assert_refused, load, read_all
 
-from sidecar.checkpoint.folder import (
-    CheckpointNotFoundError,
-    load_weights,
-    open_checkpoint,
-)
+from sidecar.checkpoint.folder import open_checkpoint
 from sidecar.checkpoint.sampling_defaults import UPSTREAM_SAMPLING
-from sidecar.checkpoint.weight_files import CheckpointError
-from sidecar.model.json_values import ConfigError
 
-FLOAT32 = jnp.dtype("float32")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A writable copy of a golden checkpoint."""
-    return shutil.copytree(model_folder("mini-scan"), tmp_path / "checkpoint")
-
-
-def edit_config(folder, **changes):
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+CONFIG, VQGAN_CONFIG = "config.json", "vqgan/config.json"
+INVALID = "checkpoint_invalid"
+UNSUPPORTED = "config_unsupported"
+NOT_FOUND = "checkpoint_not_found"
+REQUIRED = [
+    "d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "encoder_vocab_size",
+    "max_text_length", "decoder_layers", "decoder_attention_heads", "decoder_ffn_dim",
+    "image_vocab_size", "image_length", "decoder_start_token_id", "model_type",
+]  # fmt: skip
+VQGAN_REQUIRED = ["ch", "ch_mult", "num_res_blocks", "n_embed", "embed_dim"]
 
 
-def load(folder):
-    return load_weights(open_checkpoint(folder, VQGAN_FOLDER), FLOAT32)
+def test_the_undamaged_checkpoint_is_read(folder):
+    assert len(read_all(folder).digest) == 64
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("file", "change", "words"),
     [
-        ({"model_type": "bart"}, "model_type is 'bart', expected 'dallebart'"),
-        ({"model_type": "bart"}, "the first DALL·E mini of flax-community"),
-        ({"model_type": None, "_class_name": "FlaxStableDiffusionPipeline"}, "Stable Diffusion"),
-        ({"model_type": None, "ch_mult": [1, 2]}, "give it with --vqgan"),
-        ({"use_alibi": True}, "use_alibi is True, supported is False (upstream's code cannot run"),
-        ({"tie_word_embeddings": True}, "tie_word_embeddings is True, supported is False"),
-        ({"use_final_ln_decoder": False}, "use_final_ln_decoder is False, supported is True"),
-        ({"use_swin_position_embeddings": True}, "upstream's code cannot generate"),
-        ({"ln_positions": "postln"}, "supported is 'normformer' or 'preln' or 'cogview'"),
-        ({"ln_positions": "deepnet"}, "ln_positions is 'deepnet', supported is 'normformer'"),
-        ({"ln_type": "batchnorm"}, "ln_type is 'batchnorm', supported is 'layernorm' or 'rmsnorm'"),
-        ({"activation_function": "tanh"}, "use a checkpoint with a supported value"),
-        ({"use_glu": 1}, "use_glu is 1, supported is True or False"),
-        ({"sinkhorn_iters": 0}, "sinkhorn_iters is 0, expected a positive integer"),
-        ({"tau_init": 0}, "tau_init is 0.0, expected a positive number"),
-        ({"encoder_layers": 10**9}, "encoder_layers is 1000000000, expected at most 256"),
-        ({"d_model": 10**30}, "expected at most"),
-        ({"d_model": "48"}, "d_model is '48', expected int"),
-        ({"d_model": True}, "d_model is True, expected int"),
-        ({"d_model": None}, "d_model is None, expected int"),
-        ({"decoder_layers": 0}, "decoder_layers is 0, expected a positive integer"),
-        ({"decoder_attention_heads": 5}, "not a multiple of decoder_attention_heads 5"),
-        ({"image_length": 63}, "image_length is 63, expected a square number"),
-        ({"decoder_start_token_id": 129}, "outside the image table of 129 rows"),
+        (CONFIG, {"model_type": "bart"}, "model_type is 'bart', expected 'dallebart'"),
+        (CONFIG, {"model_type": "bart"}, "the first DALL·E mini of flax-community"),
+        (CONFIG, {"model_type": None, "_class_name": "FlaxStableDiffusionPipeline"},
+         "Stable Diffusion"),
+        (CONFIG, {"model_type": None, "ch_mult": [1, 2]}, "give it with --vqgan"),
+        (CONFIG, {"use_alibi": True},
+         "use_alibi is True, supported is False (upstream's code cannot run"),
+        (CONFIG, {"tie_word_embeddings": True}, "tie_word_embeddings is True, supported is False"),
+        (CONFIG, {"use_final_ln_decoder": False}, "use_final_ln_decoder is False, supported is True"),
+        (CONFIG, {"use_swin_position_embeddings": True}, "upstream's code cannot generate"),
+        (CONFIG, {"ln_positions": "postln"}, "supported is 'normformer' or 'preln' or 'cogview'"),
+        (CONFIG, {"ln_positions": "deepnet"}, "ln_positions is 'deepnet', supported is 'normformer'"),
+        (CONFIG, {"ln_type": "batchnorm"},
+         "ln_type is 'batchnorm', supported is 'layernorm' or 'rmsnorm'"),
+        (CONFIG, {"activation_function": "tanh"}, "use a checkpoint with a supported value"),
+        (CONFIG, {"use_glu": 1}, "use_glu is 1, supported is True or False"),
+        (CONFIG, {"sinkhorn_iters": 0}, "sinkhorn_iters is 0, expected a positive integer"),
+        (CONFIG, {"tau_init": 0}, "tau_init is 0.0, expected a positive number"),
+        (CONFIG, {"encoder_layers": 10**9}, "encoder_layers is 1000000000, expected at most 256"),
+        (CONFIG, {"d_model": 10**30}, "expected at most"),
+        (CONFIG, {"d_model": "48"}, "d_model is '48', expected int"),
+        (CONFIG, {"d_model": True}, "d_model is True, expected int"),
+        (CONFIG, {"d_model": None}, "d_model is None, expected int"),
+        (CONFIG, {"decoder_layers": 0}, "decoder_layers is 0, expected a positive integer"),
+        (CONFIG, {"decoder_attention_heads": 5}, "not a multiple of decoder_attention_heads 5"),
+        (CONFIG, {"image_length": 63}, "image_length is 63, expected a square number"),
+        (CONFIG, {"decoder_start_token_id": 129}, "outside the image table of 129 rows"),
+        (VQGAN_CONFIG, {"resolution": 63}, "resolution 63 cannot be halved"),
+        (VQGAN_CONFIG, {"ch": 2**40}, "expected at most"),
+        *((CONFIG, {key: ...}, f"{key} is None, expected") for key in REQUIRED),
+        *((VQGAN_CONFIG, {key: ...}, f"{key} is None, expected") for key in VQGAN_REQUIRED),
     ],
+)  # fmt: skip
+def test_a_config_that_cannot_be_served_is_refused_by_file_key_and_value(
+    folder, file, change, words
+):
+    edit_json(folder / file, **change)
+    assert_refused(folder, f"{folder / file}: ", words, code=UNSUPPORTED)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", "[" * 100_000, '{"d_model": 1e999}', "\x00"]
 )
-def test_a_config_that_cannot_be_served_is_refused_by_file_key_and_value(folder, changes, words):
-    edit_config(folder, **changes)
-    with pytest.raises(ConfigError) as refused:
-        open_checkpoint(folder, VQGAN_FOLDER)
-    assert str(folder / "config.json") in str(refused.value)
-    assert words in str(refused.value)
+@pytest.mark.parametrize("file", [CONFIG, VQGAN_CONFIG])
+def test_a_config_that_is_none(folder, file, content):
+    (folder / file).write_text(content)
+    assert_refused(folder, f"{folder / file}: ", code=UNSUPPORTED)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
-def test_a_config_that_is_no_json_object_is_refused(folder, text):
-    (folder / "config.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"config\.json"):
-        open_checkpoint(folder, VQGAN_FOLDER)
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        (CONFIG, {"decoder_layers": 5}, "config.json asks for (5,"),
+        (CONFIG, {"encoder_ffn_dim": 17}, "config.json asks for"),
+        (CONFIG, {"use_glu": False}, "is not a parameter of this model"),
+        (CONFIG, {"use_bias": False}, "bias is not a parameter of this model"),
+        (CONFIG, {"use_head_scale": True}, "FlaxBartAttention_1/head_scale is missing"),
+        (CONFIG, {"ln_type": "rmsnorm"}, "is not a parameter of this model"),
+        (CONFIG, {"image_vocab_size": 100, "decoder_start_token_id": 100},
+         "a codebook of 128 entries"),
+        (VQGAN_CONFIG, {"embed_dim": 25}, "config.json asks for (1, 1, 25, 40)"),
+        (VQGAN_CONFIG, {"num_res_blocks": 2}, "is missing"),
+    ],
+)  # fmt: skip
+def test_a_config_that_does_not_belong_to_its_weights(folder, file, change, words):
+    edit_json(folder / file, **change)
+    assert_refused(folder, words)
 
 
-def test_a_codebook_larger_than_the_image_vocabulary_is_refused(folder):
-    edit_config(folder, image_vocab_size=100, decoder_start_token_id=100)
-    with pytest.raises(CheckpointError, match="a codebook of 128 entries"):
-        open_checkpoint(folder, VQGAN_FOLDER)
+def write(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def rename(name, other):
+    return lambda folder: (folder / name).rename(folder / other)
+
+
+def remove(*names):
+    return lambda folder: [(folder / name).unlink() for name in names]
+
+
+def without_a_pad_token(folder):
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace("<pad>", "<gap>"))
+
+
+def become_a_diffusion_model(folder):
+    remove(WEIGHTS)(folder)
+    write("model_index.json", "{}")(folder)
+
+
+FILES = {
+    "ids beyond the table":
+        (add_words, INVALID, "ids up to 100099, but model/encoder/embed_tok"),
+    "no pad token": (without_a_pad_token, INVALID, "tokenizer lacks <pad>"),
+    "a tokenizer that is no json": (write("tokenizer.json", "{"), INVALID, "is not a tokenizer"),
+    "an empty tokenizer": (write("tokenizer.json", ""), INVALID, "is not a tokenizer"),
+    "no tokenizer": (remove("tokenizer.json", "vocab.json"), INVALID, "has no tokenizer"),
+    "no weights": (remove(WEIGHTS), NOT_FOUND, f"{WEIGHTS}: no such file"),
+    "no vqgan": (rename("vqgan", "other"), NOT_FOUND, "--vqgan"),
+    "Stable Diffusion": (become_a_diffusion_model, UNSUPPORTED, "a Stable Diffusion pipeline"),
+    "sampling outside the limits": (
+        write("sampling.json", '{"condScale": -3, "temperature": 1, "topK": 20, "topP": 1}'),
+        UNSUPPORTED, "sampling.json: cond_scale is -3",
+    ),
+    **{
+        name: (rename(WEIGHTS, name), INVALID, f"{name}: weights of PyTorch")
+        for name in ("pytorch_model.bin", "model.safetensors", "decoder.pt")
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "code", "words"), FILES.values(), ids=FILES)
+def test_a_folder_that_lacks_a_file_or_has_another(folder, damage, code, words):
+    damage(folder)
+    assert_refused(folder, words, code=code)
 
 
 def test_the_vqgan_is_found_inside_the_checkpoint_and_beside_it(folder):
-    beside = shutil.copytree(VQGAN_FOLDER, folder.parent / "vqgan")
-    assert open_checkpoint(folder).vqgan_folder == beside
-    inside = shutil.copytree(VQGAN_FOLDER, folder / "vqgan")
+    inside, beside = folder / "vqgan", folder.parent / "vqgan"
+    shutil.copytree(inside, beside)
     assert open_checkpoint(folder).vqgan_folder == inside
-
-
-def test_no_vqgan_anywhere_says_where_it_was_looked_for(folder):
-    with pytest.raises(CheckpointNotFoundError, match="--vqgan"):
-        open_checkpoint(folder)
+    shutil.rmtree(inside)
+    assert open_checkpoint(folder).vqgan_folder == beside
 
 
 def test_a_checkpoint_without_sampling_file_gets_upstreams_defaults(folder):
-    assert open_checkpoint(folder, VQGAN_FOLDER).sampling == UPSTREAM_SAMPLING
+    assert open_checkpoint(folder).sampling == UPSTREAM_SAMPLING
 
 
 def test_a_checkpoint_may_bring_its_own_sampling_defaults(folder):
-    (folder / "sampling.json").write_text(
-        '{"condScale": 3, "temperature": 0.9, "topK": 20, "topP": 1}'
-    )
-    sampling = open_checkpoint(folder, VQGAN_FOLDER).sampling
+    write("sampling.json", '{"condScale": 3, "temperature": 0.9, "topK": 20, "topP": 1}')(folder)
+    sampling = open_checkpoint(folder).sampling
     assert (sampling.cond_scale, sampling.temperature, sampling.top_k) == (3.0, 0.9, 20)
 
 
-def test_sampling_defaults_outside_the_limits_are_refused(folder):
-    (folder / "sampling.json").write_text(
-        '{"condScale": -3, "temperature": 1, "topK": 20, "topP": 1}'
-    )
-    with pytest.raises(ConfigError, match=r"sampling\.json: cond_scale is -3"):
-        open_checkpoint(folder, VQGAN_FOLDER)
-
-
-def test_a_missing_weight_file_is_named(folder):
-    (folder / "flax_model.msgpack").unlink()
-    with pytest.raises(CheckpointNotFoundError, match=r"flax_model\.msgpack: no such file"):
-        load(folder)
-
-
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors", "decoder.pt"])
-def test_weights_of_pytorch_are_refused_before_anything_is_read(folder, name):
-    (folder / "flax_model.msgpack").rename(folder / name)
-    with pytest.raises(CheckpointError, match=f"{name}: weights of PyTorch"):
-        open_checkpoint(folder, VQGAN_FOLDER)
-
-
-def test_a_stable_diffusion_folder_is_refused(tmp_path):
-    (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(ConfigError, match="a Stable Diffusion pipeline"):
-        open_checkpoint(tmp_path, VQGAN_FOLDER)
-
-
 def test_the_content_hash_is_of_both_files_and_stable(folder):
-    digest = load(folder).digest
-    assert digest == load(model_folder("mini-scan")).digest
-    assert digest != load(model_folder("mini-unrolled")).digest
-    assert len(digest) == 64
+    digests = {load(folder).digest, load(folder).digest}
+    edit_leaf(folder, "lm_head/kernel", np.negative)
+    digests.add(load(folder).digest)
+    edit_leaf(folder, "decoder/conv_out/kernel", np.negative, "vqgan/flax_model.msgpack")
+    digests.add(load(folder).digest)
+    assert len(digests) == 3

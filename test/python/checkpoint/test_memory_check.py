@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import pytest
-from support.goldens import model_folder
+from support.goldens import VQGAN_FOLDER, model_folder
 
 from bench.synthetic import CONFIGS
 from sidecar.checkpoint.folder import open_checkpoint
@@ -88,7 +88,5 @@ def test_a_system_that_does_not_say_is_unknown(tmp_path):
 
 
 def test_a_tiny_checkpoint_fits_here():
-    found = open_checkpoint(
-        model_folder("mini-scan"), model_folder("mini-scan").parents[1] / "vqgan"
-    )
+    found = open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER)
     check_memory(found.config, FLOAT32, slots=2, device=Device("cpu"))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from compatibility.decoding import ILL_CONDITIONED, NAMES, measure, measure_rounding
 from compatibility.page import BFLOAT16_NAMES, make_page
+from conftest import REPO_ROOT
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,9 +48,9 @@ def test_bfloat16_stays_within_its_bounds(name):
     assert found.same_choices > 0.85
 
 
-def test_the_committed_page_is_what_the_program_prints(repo_root):
+def test_the_committed_page_is_what_the_program_prints():
     """Up to the digits of the numbers, which the last bits of a processor may change."""
-    page = (repo_root / "docs" / "compatibility.md").read_text("utf-8")
+    page = (REPO_ROOT / "docs" / "compatibility.md").read_text("utf-8")
     assert hide_digits(page) == hide_digits(make_page())
 
 

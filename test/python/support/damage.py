@@ -19,11 +19,6 @@ WEIGHTS = "flax_model.msgpack"
 HUGE_SHAPE = (2**16, 2**16)
 
 
-def copy(source, target):
-    """Writable, whatever the source is."""
-    shutil.copyfile(source, target)
-
-
 def edit_json(path, **changes):
     """Replace values of a JSON object; `...` removes the key."""
     values = json.loads(path.read_text()) | changes
@@ -54,17 +49,19 @@ def cut_weights(folder):
     (folder / WEIGHTS).write_bytes(content[: len(content) // 2])
 
 
-def spoil(value):
+def spoil(value, number=np.nan):
+    """The array with `number` in its middle."""
     value = value.copy()
-    value.flat[value.size // 2] = np.nan
+    value.flat[value.size // 2] = number
     return value
 
 
 def add_words(folder):
+    """Give the tokenizer ids that the model has no rows for."""
     path = folder / "tokenizer.json"
-    values = json.loads(path.read_text())
-    values["model"]["vocab"] |= {f"word{number}": number for number in range(100_000, 100_100)}
-    path.write_text(json.dumps(values))
+    model = json.loads(path.read_text())["model"]
+    model["vocab"] |= {f"word{number}": number for number in range(100_000, 100_100)}
+    edit_json(path, model=model)
 
 
 def make_t5(folder):
@@ -95,7 +92,7 @@ DAMAGES = {
 def main():
     source, target = map(Path, sys.argv[1:])
     for name, damage in DAMAGES.items():
-        damage(shutil.copytree(source, target / name, copy_function=copy))
+        damage(shutil.copytree(source, target / name, copy_function=shutil.copyfile))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from conftest import UPSTREAM
 
 from sidecar.checkpoint.weights import Params
 
-UPSTREAM = Path(__file__).parents[2] / "fixtures" / "upstream"
 VQGAN_FOLDER = UPSTREAM / "vqgan"
 
 

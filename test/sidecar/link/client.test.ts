@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { AppError } from "../../../src/errors.js";
 import { SidecarClient } from "../../../src/sidecar/link/client.js";
 import type { Failure } from "../../../src/sidecar/failure.js";
-import { decodeDown, encode, MAGIC } from "../../../src/wire/frames.js";
+import { decodeDown, encode } from "../../../src/wire/frames.js";
 import type { DownMessage, Ready, SidecarConfig, UpMessage } from "../../../src/wire/messages.js";
 import { CONFIG, createTask, never } from "../support.js";
 
@@ -47,14 +47,12 @@ function createClient(prefetch: number | null = 0, given: SidecarConfig = config
       if (copy !== null) sent.push(copy);
       await Promise.resolve();
     },
-    events: {
-      onWelcomed: () => said.push("welcomed"),
-      onPhase: ({ name }) => said.push(name),
-      onReady: () => said.push("ready"),
-      onBeat: ({ sequence }) => said.push(`beat ${sequence}`),
-      onFreed: () => said.push("freed"),
-      onFailure: (failure) => failures.push(failure),
-    },
+    onWelcomed: () => said.push("welcomed"),
+    onPhase: ({ name }) => said.push(name),
+    onReady: () => said.push("ready"),
+    onBeat: ({ sequence }) => said.push(`beat ${sequence}`),
+    onFreed: () => said.push("freed"),
+    onFailure: (failure) => failures.push(failure),
   });
   onTestFinished(() => {
     client.close(new AppError("shutting_down", "The test is over."));
@@ -127,16 +125,6 @@ describe("the handshake", () => {
 
     await expect.poll(() => failures).toMatchObject([{ isPermanent: true }]);
     expect(failures[0]?.message).toContain("malformed WELCOME: config.slots");
-  });
-
-  test("takes another version for a permanent failure and names both", () => {
-    const { client, failures } = createClient();
-    const [, ...rest] = encode(hello);
-
-    client.receive([Buffer.from("DALLE/7"), ...rest]);
-
-    expect(failures).toMatchObject([{ code: "version_mismatch", isPermanent: true }]);
-    expect(failures[0]?.message).toContain(`expected ${MAGIC}, got DALLE/7`);
   });
 });
 

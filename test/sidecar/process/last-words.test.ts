@@ -10,7 +10,7 @@ import { EventLog } from "../../../src/sidecar/event-log.js";
 import { MAGIC } from "../../../src/wire/frames.js";
 import { DEFAULT_LIMITS } from "../../support/defaults.js";
 import { makeFolder } from "../../support/folder.js";
-import { CONFIG } from "../support.js";
+import { PLAIN } from "../support.js";
 
 /** Longer than anything but the reason of an end for good is waited for. */
 const LATE_MS = 200;
@@ -26,16 +26,16 @@ function createFrames(type: string, header: object): Uint8Array[] {
 test("the reason of an end for good counts, even when it arrives long after the exit", async () => {
   const folder = makeFolder();
   const log = createLogger("silent");
-  const post = await openEndpoint({ runFolderParent: folder }, new EventLog(log), () => undefined);
+  const place = { ...PLAIN, runFolderParent: folder };
+  const post = await openEndpoint(place, new EventLog(log), () => undefined);
   const tokenFile = path.join(folder, "token");
   const script = `printf %s "$DALLE_SIDECAR_TOKEN" > "${tokenFile}"; exit 3`;
   let tellExit: () => void = () => undefined;
   const exited = new Promise<void>((resolve) => (tellExit = resolve));
   const generation = new Spawn({
-    ...{ index: 0, number: 1, prefetch: null, limits: DEFAULT_LIMITS, log },
+    ...{ ...PLAIN, number: 1, limits: DEFAULT_LIMITS, log },
     program: { command: "/bin/sh", args: ["-c", script], cwd: folder, env: {} },
     transport: post.transport,
-    config: { ...CONFIG, beatIntervalMs: 1_000 },
     onChange: () => {
       tellExit();
     },

@@ -6,10 +6,8 @@ import { endOrphan, recordSidecar } from "../../../src/sidecar/process/orphan.js
 import { readPidNamespace } from "../../../src/sidecar/process/procfs.js";
 import { createRunFolder, sweepRunFolders } from "../../../src/sidecar/process/run-folder.js";
 import { makeFolder } from "../../support/folder.js";
-import { expectGone, isRunning } from "../../support/processes.js";
+import { expectGone, isRunning, NO_PID } from "../../support/processes.js";
 
-/** A pid that no process has: over the highest that Linux gives. */
-const NO_PID = 2 ** 22 + 1;
 const ARGS = ["--endpoint", "ipc:///nowhere/s.sock", "--identity", "s0-g1-0123456789abcdef"];
 
 /** A process that ends by a signal only, with the command line of a sidecar. */
@@ -78,7 +76,7 @@ test("a process stays alive whose record says too little", async () => {
 test("the sidecar of a server that lives stays alive", async () => {
   const parent = makeFolder();
   const pid = startStubborn();
-  const { path: folder } = await createRunFolder(parent);
+  const folder = await createRunFolder(parent);
   recordSidecar(folder, pid, ARGS);
 
   expect(await sweepRunFolders(parent)).toBe(0);

@@ -9,8 +9,8 @@ function createLog(logBurstLineCount = 1_000) {
   const clock = { ms: 0 };
   const lines: z.infer<typeof lineSchema>[] = [];
   const write = (text: string) => lines.push(lineSchema.parse(JSON.parse(text)));
-  const rate = { logBurstLineCount, logLinesPerSecond: 10, now: () => clock.ms };
-  const log = new OutputLog(createLogger("debug", { write }), rate);
+  const rate = { logBurstLineCount, logLinesPerSecond: 10 };
+  const log = new OutputLog(createLogger("debug", { write }), rate, () => clock.ms);
   const add = (...added: string[]) => {
     for (const line of added) log.add(line);
   };

@@ -34,12 +34,6 @@ describe("a sidecar process", () => {
     expect(countExits()).toBe(1);
   });
 
-  test("reports the signal that ended it", async () => {
-    const { child } = start('process.kill(process.pid, "SIGKILL")');
-
-    expect(await child.exited).toEqual({ kind: "killed", signal: "SIGKILL" });
-  });
-
   test("reports that there is no such program", async () => {
     const { child } = start("", "/nowhere/python");
 
@@ -47,21 +41,15 @@ describe("a sidecar process", () => {
     expect(await child.exited).toMatchObject({ kind: "spawn_failed", isMissing: true });
   });
 
-  test("ends on SIGTERM when it obeys", async () => {
-    const program = `process.on("SIGTERM", () => process.exit(0)); console.log("up"); ${FOREVER}`;
+  test.each([
+    ["SIGTERM when it obeys", "process.exit(0)", 60_000, { kind: "exited", exitCode: 0 }],
+    ["SIGKILL when it does not", "{}", 20, { kind: "killed", signal: "SIGKILL" }],
+  ])("ends by %s", async (_title, reaction, graceMs, exit) => {
+    const program = `process.on("SIGTERM", () => ${reaction}); console.log("up"); ${FOREVER}`;
     const { child, lines } = start(program);
     await expect.poll(() => lines, PATIENCE).toContain("up");
 
-    expect(await child.terminate(60_000)).toEqual({ kind: "exited", exitCode: 0 });
-  });
-
-  test("ends by SIGKILL when it does not", async () => {
-    const { child, lines } = start(
-      `process.on("SIGTERM", () => {}); console.log("up"); ${FOREVER}`,
-    );
-    await expect.poll(() => lines, PATIENCE).toContain("up");
-
-    expect(await child.terminate(20)).toEqual({ kind: "killed", signal: "SIGKILL" });
+    expect(await child.terminate(graceMs)).toEqual(exit);
   });
 
   test("takes its children with it, though they hold its output open", async () => {

@@ -1,13 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { Backoff } from "../../../src/sidecar/restart/backoff.js";
 
+const LIMITS = { backoffBaseMs: 500, backoffCapMs: 30_000 };
+
 function takeDelays(backoff: Backoff, count: number): number[] {
   return Array.from({ length: count }, () => backoff.nextMs());
 }
 
 describe("the backoff", () => {
   test("doubles its limit from the base to the cap", () => {
-    const backoff = new Backoff({ baseMs: 500, capMs: 30_000, random: () => 1 });
+    const backoff = new Backoff(LIMITS, () => 1);
 
     expect(takeDelays(backoff, 9)).toEqual([
       500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000,
@@ -16,13 +18,13 @@ describe("the backoff", () => {
 
   test("draws each delay between 0 and the limit", () => {
     const draws = [0, 0.5, 0.25];
-    const backoff = new Backoff({ baseMs: 500, capMs: 30_000, random: () => draws.shift() ?? 0 });
+    const backoff = new Backoff(LIMITS, () => draws.shift() ?? 0);
 
     expect(takeDelays(backoff, 3)).toEqual([0, 500, 500]);
   });
 
   test("starts again after a reset", () => {
-    const backoff = new Backoff({ baseMs: 500, capMs: 30_000, random: () => 1 });
+    const backoff = new Backoff(LIMITS, () => 1);
     takeDelays(backoff, 5);
 
     backoff.reset();
@@ -31,9 +33,7 @@ describe("the backoff", () => {
   });
 
   test("draws with full jitter by default", () => {
-    const delays = Array.from({ length: 200 }, () =>
-      new Backoff({ baseMs: 500, capMs: 30_000 }).nextMs(),
-    );
+    const delays = Array.from({ length: 200 }, () => new Backoff(LIMITS).nextMs());
 
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(0);
     expect(Math.max(...delays)).toBeLessThanOrEqual(500);

@@ -3,7 +3,8 @@ import { Breaker } from "../../../src/sidecar/restart/breaker.js";
 
 function createBreaker() {
   const clock = { ms: 0 };
-  const breaker = new Breaker({ failureLimit: 3, windowMs: 1_000, now: () => clock.ms });
+  const limits = { breakerFailureLimit: 3, breakerWindowMs: 1_000 };
+  const breaker = new Breaker(limits, () => clock.ms);
   const fail = (count: number) => {
     for (let index = 0; index < count; index += 1) breaker.noteFailure();
   };

@@ -1,12 +1,13 @@
-import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { makeFolder } from "../../support/folder.js";
 import {
   createSetup,
   expectNothingLeft,
+  inFirstSpawn,
   runTask,
+  startGated,
   startReady,
   startTask,
+  waitForReady,
   waitForStatus,
 } from "../support.js";
 
@@ -36,12 +37,12 @@ describe("a sidecar that fails again and again", () => {
 
   test("is served by again after a trial that makes an image", async () => {
     const { supervisor, lines } = createSetup("exit-0 at before-hello", {
-      args: ["--once", path.join(makeFolder(), "once")],
+      args: inFirstSpawn(),
       limits: { breakerFailureLimit: 1, breakerPauseMs: 10 },
     });
     supervisor.start();
-    const trial = await waitForStatus(supervisor, ({ state }) => state === "ready");
-    expect(trial).toMatchObject({ generation: 2, breaker: { state: "half_open" } });
+    const trial = await waitForReady(supervisor, 2);
+    expect(trial.breaker.state).toBe("half_open");
 
     await runTask(supervisor);
 
@@ -55,12 +56,12 @@ describe("a sidecar that fails again and again", () => {
 
   test("is served by again after a trial that stays ready without work", async () => {
     const { supervisor } = createSetup("exit-0 at before-hello", {
-      args: ["--once", path.join(makeFolder(), "once")],
+      args: inFirstSpawn(),
       limits: { breakerFailureLimit: 1, breakerPauseMs: 10, stableMs: 20 },
     });
     supervisor.start();
 
-    await waitForStatus(supervisor, ({ state }) => state === "ready");
+    await waitForReady(supervisor, 2);
 
     await expect.poll(() => supervisor.status().breaker.state).toBe("closed");
   });
@@ -74,16 +75,13 @@ describe("a restart that is asked for", () => {
     await supervisor.restart({ drainMs: 20_000 });
 
     await expect(image).resolves.toMatchObject({ width: 8 });
-    const status = await waitForStatus(supervisor, (one) => {
-      return one.generation === 2 && one.state === "ready";
-    });
+    const status = await waitForReady(supervisor, 2);
     expect(status).toMatchObject({ lastFailure: null, breaker: { recentFailures: 0 } });
     expect(states.slice(2, 5)).toEqual(["ready", "draining", "starting"]);
   });
 
   test("gives back what is not finished in time", async () => {
-    const gate = path.join(makeFolder(), "gate");
-    const { supervisor } = await startReady("normal", { args: ["--gate", gate] });
+    const { supervisor } = await startGated();
     const { done } = await startTask(supervisor);
 
     await Promise.all([
@@ -91,20 +89,18 @@ describe("a restart that is asked for", () => {
       expect(done).rejects.toMatchObject({ code: "task_returned" }),
     ]);
 
-    await waitForStatus(supervisor, (one) => one.generation === 2 && one.state === "ready");
+    await waitForReady(supervisor, 2);
   });
 
   test("tries again what had failed for good", async () => {
-    const setup = createSetup("checkpoint-missing at loading", {
-      args: ["--once", path.join(makeFolder(), "once")],
-    });
+    const setup = createSetup("checkpoint-missing at loading", { args: inFirstSpawn() });
     const { supervisor } = setup;
     supervisor.start();
     await waitForStatus(supervisor, ({ state }) => state === "failed");
 
     await supervisor.restart({ drainMs: 0 });
 
-    const { pid } = await waitForStatus(supervisor, ({ state }) => state === "ready");
+    const { pid } = await waitForReady(supervisor, 2);
     await supervisor.stop({ drainMs: 0 });
     await expectNothingLeft(setup, pid);
   });

@@ -1,175 +1,101 @@
-/** The servers that are asked, and when each request comes. */
+/** The servers that are asked, and when the requests come. */
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { expect } from "vitest";
-import { BuiltServer, type Health } from "../../harness/built-server.mjs";
-import { fakeSidecar } from "../../harness/sidecar-program.mjs";
+import type { BuiltServer, Health } from "../../harness/built-server.mjs";
 import { START_LIMIT_MS } from "../../harness/until.mjs";
-import type { Ask } from "./exchange.js";
-import { draw, EVERYTHING, METRICS, NANO, REFUSED, SAVED, STATE } from "./requests.js";
-
-/** Sends one request, notes its answer, and returns its images in base64. */
-type Send = (request: Ask) => Promise<string[]>;
-type Play = (server: BuiltServer, send: Send) => Promise<void>;
 
 export interface Scene {
-  readonly name: string;
-  /** `folder` is for the use of this scene. */
-  readonly start: (folder: string) => Promise<BuiltServer>;
-  readonly play: Play;
-  /** False where the pixels depend on the machine. */
-  readonly hasPixels?: false;
-  /** Where in `folder` the server saves its images, if it does. */
-  readonly output?: string;
-  /** True where the scene itself stops the server. */
-  readonly isStopped?: true;
-}
-
-/** A busy machine is no fault of a sidecar. */
-const PATIENT = ["--missed_beats", "600"];
-
-type IsWanted = (health: Health) => boolean;
-const until = (server: BuiltServer, isWanted: IsWanted) =>
-  server.untilHealth(isWanted, START_LIMIT_MS);
-
-/** Stops the server unless that has been done, waits for its end, and returns its log. */
-export async function end(
-  server: BuiltServer,
-  { isStopped }: Scene,
-): Promise<BuiltServer["lines"]> {
-  await (isStopped === true ? server.exited : server.stop());
-  return server.lines;
-}
-
-async function sendAll(requests: readonly Ask[], send: Send): Promise<void> {
-  for (const request of requests) await send(request);
-}
-
-/** Asks when every sidecar is ready and has let go of every task. */
-function whenReady(requests: readonly Ask[]): Play {
-  return async (server, send) => {
-    await server.untilReady();
-    await until(server, ({ sidecars }) =>
-      sidecars.every(({ state, running }) => state === "ready" && running === 0),
-    );
-    await sendAll(requests, send);
-  };
-}
-
-/** Asks what a server refuses once its health is as wanted. */
-function whenHealth(isWanted: IsWanted): Play {
-  return async (server, send) => {
-    await until(server, isWanted);
-    await sendAll(REFUSED, send);
-  };
-}
-
-/** Does something while a request for `imageCount` images waits for the gate of the fake sidecar. */
-function whileHeld(imageCount: number, meanwhile: Play): Play {
-  return async (server, send) => {
-    await server.untilReady();
-    const answered = send(draw("held", imageCount));
-    await until(server, ({ queue }) => queue.runningImages === 2);
-    await meanwhile(server, send);
-    await writeFile(path.join(server.folder, "gate"), "");
-    await answered;
-  };
-}
-
-const kill: Play = async (server) => {
-  process.kill((await server.health()).sidecar.pid ?? 0, "SIGKILL");
-};
-const refuse: Play = (_server, send) => sendAll(REFUSED, send);
-const stop: Play = (server, send) => {
-  server.kill("SIGTERM");
-  return whenHealth(({ state }) => state === "stopping")(server, send);
-};
-const poison = whenReady([draw("good", 2), draw("poison", 1), draw("poison", 2)]);
-
-const inTurn =
-  (...plays: readonly Play[]): Play =>
-  async (server, send) => {
-    for (const play of plays) await play(server, send);
-  };
-
-/** A scene over the fake sidecar; its arguments and the server's flags are divided by spaces. */
-function fake(name: string, sidecar: string, flags: string, play: Play): Scene {
-  const given = flags.split(" ").filter((flag) => flag !== "");
-  const options = { program: fakeSidecar(sidecar), flags: [...PATIENT, ...given] };
-  return { name, start: () => BuiltServer.start(options), play };
-}
-
-function saving(format: string, sidecarCount: number): Scene {
-  const flags = ["--save_to_disk", "true", "--img_format", format, "--sidecars", `${sidecarCount}`];
-  const start = (folder: string) =>
-    BuiltServer.start({
-      program: fakeSidecar(),
-      flags: [...PATIENT, ...flags, "--output_dir", path.join(folder, "pictures")],
-    });
-  return { name: `saving ${format}`, output: "pictures", start, play: whenReady(SAVED) };
+  /** Options of the fake sidecar; without it the real one serves. */
+  readonly sidecar?: string;
+  readonly flags?: string;
+  /** The health in which each group of requests comes; by default every sidecar is ready and, unless tasks are held, idle. */
+  readonly isReached?: (health: Health) => boolean;
+  /** What happens while the requests of the first group wait for the gate of the fake sidecar. */
+  readonly whileHeld?: (server: BuiltServer) => unknown;
 }
 
 const GATE = "--gate {folder}/gate";
-const OPEN = "--breaker_failures 1 --breaker_pause 86400";
-const FULL = "--queue_limit 2 --prefetch 0";
+const SAVING = "--save_to_disk true --output_dir {folder}/pictures";
 
-export const SCENES: readonly Scene[] = [
-  fake("ready", "", "--log_level debug", whenReady(EVERYTHING)),
-  saving("PNG", 1),
-  saving("JPEG", 2),
-  saving("WEBP", 1),
-  fake(
-    "loading",
-    "--fault hang --at compiling",
-    "",
-    whenHealth((now) => now.sidecar.phase?.name === "compile"),
-  ),
-  fake(
-    "failed for good",
-    "--fault checkpoint-missing --at loading",
-    "",
-    whenHealth(({ state }) => state === "failed"),
-  ),
-  fake(
-    "failed too often",
-    "--fault exit-0 --at before-hello",
-    OPEN,
-    whenHealth((now) => now.sidecar.breaker.state === "open"),
-  ),
-  fake("full queue", GATE, FULL, whileHeld(4, refuse)),
-  { ...fake("stopping", GATE, "", whileHeld(2, stop)), isStopped: true },
-  fake(
-    "killed sidecar",
-    GATE,
-    "--backoff_base 0",
-    inTurn(whileHeld(2, kill), whenReady([draw("next", 1), ...STATE])),
-  ),
-  fake(
-    "poison",
-    "--fault sigkill --at poison",
-    "--backoff_base 0",
-    inTurn(poison, whenReady([...STATE, METRICS])),
-  ),
-  fake(
-    "failing task",
-    "--refuse engine_error",
-    "",
-    inTurn(whenReady([draw("a", 2)]), whenReady(STATE)),
-  ),
-  fake("prompt refused by the model", "--refuse prompt_invalid", "", whenReady([draw("a", 2)])),
-  fake("late answer", GATE, "--request_timeout 1", whenReady([draw("a", 1)])),
-  {
-    name: "Nano",
-    hasPixels: false,
-    start: (folder) => {
-      const model = ["--model_version", "Nano", "--cache_dir", path.join(folder, "cache")];
-      return BuiltServer.start({ flags: [...model, "--slots", "2", ...PATIENT] });
-    },
-    play: async (server, send) => {
-      await whenReady(NANO)(server, send);
-      const [alone] = await send(draw("a penguin", 1));
-      const [first] = await send(draw("a penguin", 3));
-      expect.soft(first, "the same seed").toBe(alone);
+const openGate = (server: BuiltServer) => writeFile(path.join(server.folder, "gate"), "");
+
+export const SCENES: Readonly<Record<string, Scene>> = {
+  ready: { sidecar: "", flags: "--log_level debug" },
+  "saving PNG": { sidecar: "", flags: `${SAVING} --img_format PNG` },
+  "saving JPEG": { sidecar: "", flags: `${SAVING} --img_format JPEG --sidecars 2` },
+  "saving WEBP": { sidecar: "", flags: `${SAVING} --img_format WEBP` },
+  loading: {
+    sidecar: "--fault hang --at compiling",
+    isReached: ({ sidecar }) => sidecar.phase?.name === "compile",
+  },
+  "failed for good": {
+    sidecar: "--fault checkpoint-missing --at loading",
+    isReached: ({ state }) => state === "failed",
+  },
+  "failed too often": {
+    sidecar: "--fault exit-0 --at before-hello",
+    flags: "--breaker_failures 1 --breaker_pause 86400",
+    isReached: ({ sidecar }) => sidecar.breaker.state === "open",
+  },
+  "full queue": {
+    sidecar: GATE,
+    flags: "--queue_limit 2 --prefetch 0",
+    whileHeld: () => undefined,
+  },
+  stopping: {
+    sidecar: GATE,
+    isReached: ({ state }) => state === "stopping",
+    whileHeld: (server) => {
+      server.kill("SIGTERM");
     },
   },
-];
+  "killed sidecar": {
+    sidecar: GATE,
+    flags: "--backoff_base 0",
+    isReached: ({ sidecar, queue }) =>
+      sidecar.generation === 2 && sidecar.state === "ready" && queue.openJobs === 0,
+    whileHeld: async (server) => {
+      process.kill((await server.health()).sidecar.pid ?? 0, "SIGKILL");
+      await openGate(server);
+    },
+  },
+  poison: { sidecar: "--fault sigkill --at poison", flags: "--backoff_base 0" },
+  "failing task": { sidecar: "--refuse engine_error" },
+  "prompt refused by the model": { sidecar: "--refuse prompt_invalid" },
+  "late answer": { sidecar: GATE, flags: "--request_timeout 1" },
+  Nano: { flags: "--model_version Nano --cache_dir {folder}/cache --slots 2" },
+};
+
+/** Sends the groups of a scene in their order, each when its time has come, and ends the server. */
+export async function play(
+  { whileHeld, isReached = whileHeld === undefined ? areAllIdle : areAllReady }: Scene,
+  server: BuiltServer,
+  groups: readonly (() => Promise<void>)[],
+): Promise<void> {
+  const others = [...groups];
+  let held: Promise<void> | undefined;
+  if (whileHeld !== undefined) {
+    await server.untilHealth(areAllReady, START_LIMIT_MS);
+    held = others.shift()?.();
+    await server.untilHealth(({ queue }) => queue.runningImages === 2);
+    await whileHeld(server);
+  }
+  for (const send of others) {
+    await server.untilHealth(isReached, START_LIMIT_MS);
+    await send();
+  }
+  await openGate(server);
+  await held;
+  // A second signal would cut the answers that still run.
+  if (!server.messages.some((message) => message.startsWith("Stopping"))) server.kill("SIGTERM");
+  await server.exited;
+}
+
+function areAllReady({ sidecars }: Health): boolean {
+  return sidecars.every(({ state }) => state === "ready");
+}
+
+/** Ready, and every task of the requests before is gone. */
+function areAllIdle(health: Health): boolean {
+  return areAllReady(health) && health.sidecars.every(({ running }) => running === 0);
+}
