@@ -112,9 +112,9 @@ def test_a_cancelled_task_frees_its_slot_and_gives_no_image(engine, want):
         engine.admit(golden_task(want, row))
     engine.step()
     assert engine.free_slots == 0
-    assert engine.cancel("row 2")
+    assert engine.cancel(("row 2", 1))
     assert engine.free_slots == 1
-    assert not engine.cancel("row 2")
+    assert not engine.cancel(("row 2", 1))
     assert set(run(engine)) == {"row 0", "row 1", "row 3"}
     assert engine.free_slots == 4
 
