@@ -23,6 +23,7 @@ from sidecar.engine.slots import (
     decode_chunk,
     draw_image,
     empty_batch,
+    empty_slot,
     fill_slot,
     prefill,
 )
@@ -101,6 +102,7 @@ class Engine:
         model = DalleBart(config, weights.dtype)
         self._prefill = jax.jit(partial(prefill, model))
         self._fill_slot = jax.jit(fill_slot, donate_argnums=0)
+        self._empty_slot = jax.jit(empty_slot, donate_argnums=0)
         self._draw_image = jax.jit(partial(draw_image, VQGANDecoder(vqgan_config)))
         self._create_chunk = partial(decode_chunk, model, vqgan_config.n_embed)
         self._create_batch = partial(empty_batch, config)
@@ -195,7 +197,7 @@ class Engine:
         """Free the slot of a task; false when it has none (any more)."""
         if task not in self._tasks:
             return False
-        self._tasks[self._tasks.index(task)] = None
+        self._free(self._tasks.index(task))
         return True
 
     def step(self) -> list[SlotImage]:
@@ -212,7 +214,7 @@ class Engine:
             self._drawn[slot] = min(self._drawn[slot] + self._chunk_tokens, self.image_length)
             if task is not None and self._drawn[slot] == self.image_length:
                 finished.append(SlotImage(task, np.asarray(self._image_of(slot))))
-                self._tasks[slot] = None
+                self._free(slot)
         jax.block_until_ready(self._batch.positions)
         return finished
 
@@ -250,6 +252,10 @@ class Engine:
         busy = {size for size, work in self._compiling.items() if not work.done()}
         size = min(size for size in self._decode_chunk if size >= slots and size not in busy)
         return self._decode_chunk[size]
+
+    def _free(self, slot: int) -> None:
+        self._tasks[slot] = None
+        self._batch = self._empty_slot(self._batch, np.int32(slot))
 
     def _image_of(self, slot: int) -> jax.Array:
         return self._draw_image(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))

@@ -91,6 +91,17 @@ def fill_slot(
     )
 
 
+def empty_slot(batch: SlotBatch, slot: Int[Array, ""]) -> SlotBatch:
+    """`batch` with `slot` free again, as `empty_batch` makes it: it asks for nothing.
+
+    What a free slot asked of the sampler would be done for it in every chunk of its neighbours.
+    """
+    return batch._replace(
+        positions=batch.positions.at[slot].set(batch.tokens.shape[1]),
+        settings=jax.tree.map(lambda all_: all_.at[slot].set(1), batch.settings),
+    )
+
+
 def decode_chunk(
     model: DalleBart,
     codebook_size: int,
