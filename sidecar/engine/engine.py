@@ -60,10 +60,15 @@ class SlotRequest:
 
 @dataclass(frozen=True)
 class SlotImage:
-    """A finished task and its pixels."""
+    """A finished task and its pixels.
+
+    `unsound` names what of "logits" and "pixels" was not finite or all alike, before the pixels
+    were rounded: whatever they show then, it is not what the prompt asked for.
+    """
 
     key: TaskKey
     pixels: UInt8[np.ndarray, "I J 3"]
+    unsound: tuple[str, ...]
 
     @property
     def task_id(self) -> str:
@@ -213,7 +218,7 @@ class Engine:
             task = self._tasks[slot]
             self._drawn[slot] = min(self._drawn[slot] + self._chunk_tokens, self.image_length)
             if task is not None and self._drawn[slot] == self.image_length:
-                finished.append(SlotImage(task, np.asarray(self._image_of(slot))))
+                finished.append(self._finish(task, slot))
                 self._free(slot)
         jax.block_until_ready(self._batch.positions)
         return finished
@@ -253,12 +258,20 @@ class Engine:
         size = min(size for size in self._decode_chunk if size >= slots and size not in busy)
         return self._decode_chunk[size]
 
+    def _finish(self, task: TaskKey, slot: int) -> SlotImage:
+        pixels, sound = map(np.asarray, self._image_of(slot))
+        parts = zip(("logits", "pixels"), sound, strict=True)
+        return SlotImage(task, pixels, tuple(part for part, is_sound in parts if not is_sound))
+
     def _free(self, slot: int) -> None:
         self._tasks[slot] = None
         self._batch = self._empty_slot(self._batch, np.int32(slot))
 
-    def _image_of(self, slot: int) -> jax.Array:
-        return self._draw_image(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
+    def _image_of(self, slot: int) -> tuple[jax.Array, jax.Array]:
+        batch = self._batch
+        return self._draw_image(
+            self._weights.vqgan_params, batch.tokens, batch.sound, np.int32(slot)
+        )
 
     def _prompt_of(self, request: SlotRequest) -> Prompt:
         key = request.ids.tobytes() + request.mask.tobytes()

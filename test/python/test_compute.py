@@ -1,10 +1,13 @@
 """The compute thread on a real checkpoint: commands in, messages out."""
 
 import queue
+import shutil
 from dataclasses import replace
 
 import jax
+import numpy as np
 import pytest
+from support.damage import copy, edit_leaf
 from support.goldens import VQGAN_FOLDER, model_folder
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import BPE
@@ -322,3 +325,30 @@ def test_a_checkpoint_that_cannot_be_served_is_a_permanent_failure(change, code,
     assert words in failed.message
     assert f"{code}: {failed.message}" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def fill_with(number):
+    return lambda leaf: np.full_like(leaf, number)
+
+
+@pytest.mark.parametrize(
+    ("source", "leaf", "edit", "words"),
+    [
+        ("checkpoint", "lm_head/kernel", fill_with(3e38), "logits of the first image"),
+        ("checkpoint", "lm_head/kernel", fill_with(0), "logits of the first image"),
+        ("vqgan", "decoder/conv_out/kernel", fill_with(3e38), "pixels of the first image"),
+    ],
+)
+def test_a_model_that_computes_nonsense_from_finite_weights_is_never_ready(
+    tmp_path, source, leaf, edit, words
+):
+    folder = tmp_path / source
+    original = VQGAN_FOLDER if source == "vqgan" else model_folder("mini-scan")
+    shutil.copytree(original, folder, copy_function=copy)
+    edit_leaf(folder, leaf, edit)
+
+    failed = Sidecar(replace(CONFIG, **{source: str(folder)})).until(Failed)[-1]
+
+    assert (failed.task_id, failed.code, failed.retryable) == (None, "checkpoint_invalid", False)
+    assert words in failed.message
+    assert "finite" in failed.message
