@@ -7,7 +7,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from support.damage import copy, edit_leaf
+from support.damage import edit_leaf
 from support.goldens import VQGAN_FOLDER, model_folder
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import BPE
@@ -344,7 +344,7 @@ def test_a_model_that_computes_nonsense_from_finite_weights_is_never_ready(
 ):
     folder = tmp_path / source
     original = VQGAN_FOLDER if source == "vqgan" else model_folder("mini-scan")
-    shutil.copytree(original, folder, copy_function=copy)
+    shutil.copytree(original, folder, copy_function=shutil.copyfile)
     edit_leaf(folder, leaf, edit)
 
     failed = Sidecar(replace(CONFIG, **{source: str(folder)})).until(Failed)[-1]

@@ -163,24 +163,17 @@ def test_a_cancel_is_obeyed_and_one_for_nobody_is_ignored(host, tmp_path):
     assert (failed.task_id, failed.code, failed.fatal) == ("a", "cancelled", False)
 
 
-def test_a_second_attempt_outlives_the_cancel_of_the_first_and_a_drain(
-    host: Host, tmp_path: Path
-) -> None:
+def test_a_second_attempt_outlives_the_cancel_of_the_first_and_a_drain(host, tmp_path):
     gate = tmp_path / "gate"
-    host.start_ready("--gate", str(gate))
-    host.send(make_task())
-    host.send(Cancel("a"))
-    host.send(make_task(attempt=2))
-    host.send(Drain())
-    failed = host.expect(Failed)
+    host.start_ready("--gate", gate)
+    host.send(TASK, wire.Cancel("a"), replace(TASK, attempt=2), wire.Drain())
+    failed = host.expect(wire.Failed)
 
     gate.touch()
-    image = host.expect_one_of(Image, Bye)
 
     assert (failed.attempt, failed.code) == (1, "cancelled")
-    assert isinstance(image, Image)
-    assert image.attempt == 2
-    assert isinstance(host.expect_one_of(Image, Bye), Bye)
+    assert host.expect(wire.Image, wire.Bye).attempt == 2
+    assert isinstance(host.expect(wire.Image, wire.Bye), wire.Bye)
 
 
 @pytest.mark.parametrize("how", ["DRAIN", "SIGTERM", "SIGINT"])
