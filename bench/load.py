@@ -9,22 +9,26 @@ weights, and removes it.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from synthetic import CONFIGS, write_checkpoint
 
 if TYPE_CHECKING:
     from sidecar.checkpoint.folder import CheckpointFolders, Weights
+
+T = TypeVar("T")
 
 PIECE_BYTES = 1 << 20
 LAYER_BYTES = 11 << 20
@@ -34,9 +38,7 @@ KIB, GB = 1024, 1e9
 def main() -> None:
     """Make, measure, print."""
     arguments = _read_arguments()
-    if arguments.measure:
-        print(json.dumps(_measure(arguments)))
-        return
+    os.environ["JAX_PLATFORMS"] = "cpu"
     with tempfile.TemporaryDirectory(dir=arguments.within) as folder:
         _report(arguments, Path(folder) / arguments.name)
 
@@ -46,7 +48,7 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
     print(f"{arguments.name}: {parameters:,} parameters in float32, as {arguments.precision}")
     _compare_times(arguments, folder, "cold")
     _compare_times(arguments, folder, "warm")
-    found = _run_child(arguments, folder, "warm", "image" if arguments.image else "load")
+    found = _measure(folder, "warm", _load, folder, arguments.precision, arguments.image)
     weights, peak = found["weight_bytes"], found["peak_bytes"]
     print(
         f"weights {weights / GB:.3f} GB; peak memory of the process {peak / GB:.3f} GB, "
@@ -64,11 +66,11 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
 def _compare_times(arguments: argparse.Namespace, folder: Path, state: str) -> None:
     reads, copies, loads = [], [], []
     for _ in range(arguments.repeats):
-        reads.append(_run_child(arguments, folder, state, "read")["seconds"])
-        found = _run_child(arguments, folder, state, "load")
+        reads.append(_measure(folder, state, _time_reading, folder))
+        found = _measure(folder, state, _load, folder, arguments.precision)
         loads.append(found["seconds"])
         size = int(found["weight_bytes"])
-        copies.append(_run_child(arguments, folder, state, "copy", size)["seconds"])
+        copies.append(_measure(folder, state, _time_copying, size))
     read, copy, load = median(reads), median(copies), median(loads)
     print(
         f"{state} page cache: load {load:.2f} s; read once {read:.2f} s, copy {copy:.2f} s; "
@@ -76,35 +78,30 @@ def _compare_times(arguments: argparse.Namespace, folder: Path, state: str) -> N
     )
 
 
-def _measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """In the child: how long one of the three took.
+def _measure(folder: Path, state: str, work: Callable[..., T], *arguments: Any) -> T:
+    """What `work` returns in a process of its own, the page cache being cold or warm."""
+    if state == "cold":
+        _drop_from_cache(_files(folder))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(_prepare, folder).result()
+        return pool.submit(work, *arguments).result()
 
-    All three start JAX first, then have the machine hold as much free memory as the files and their
-    weights take: a virtual machine gives free memory back to its host within seconds, and how long
-    it takes to get it again, up to ten times as long as loading, says nothing about this program.
+
+def _prepare(folder: Path) -> None:
+    """Start JAX, then let another process have, and give back, what files and weights take.
+
+    A virtual machine gives free memory back to its host within seconds, and how long it takes to
+    get it again, up to ten times as long as loading, says nothing about this program.
     """
     import jax.numpy as jnp
 
     jnp.zeros(()).block_until_ready()
-    _hold_free_memory(2 * sum(file.stat().st_size for file in _files(arguments.folder)))
-    match arguments.measure:
-        case "read":
-            return {"seconds": _time_reading(_files(arguments.folder))}
-        case "copy":
-            return {"seconds": _time_copying(arguments.bytes)}
-        case _:
-            tokens = arguments.image if arguments.measure == "image" else None
-            return _measure_load(arguments.folder, arguments.precision, tokens)
+    size = 2 * sum(file.stat().st_size for file in _files(folder))
+    subprocess.run([sys.executable, "-c", f"import numpy; numpy.ones({size}, 'u1')"], check=True)
 
 
-def _hold_free_memory(size: int) -> None:
-    """Let a process of its own have `size` bytes, and give them back to this machine."""
-    touch = "import sys, numpy; numpy.ones(int(sys.argv[1]), numpy.uint8)"
-    subprocess.run([sys.executable, "-c", touch, str(size)], check=True)
-
-
-def _measure_load(folder: Path, precision: str, image_tokens: int | None) -> dict[str, float]:
-    """Load as the sidecar does."""
+def _load(folder: Path, precision: str, image_tokens: int | None = None) -> dict[str, float]:
+    """Load as the sidecar does, and draw an image where that is asked for."""
     import jax
     import jax.numpy as jnp
 
@@ -154,27 +151,14 @@ def _draw_image(found: "CheckpointFolders", weights: "Weights", tokens: int) -> 
     }
 
 
-def _run_child(
-    arguments: argparse.Namespace, folder: Path, state: str, measure: str, size: int = 0
-) -> dict[str, float]:
-    if state == "cold":
-        _drop_from_cache(_files(folder))
-    command = [sys.executable, __file__, arguments.name, "--precision", arguments.precision]
-    command += ["--folder", str(folder), "--measure", measure, "--bytes", str(size)]
-    command += ["--image", str(arguments.image)] if arguments.image else []
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(output.stdout)
-
-
 def _files(folder: Path) -> list[Path]:
     return [folder / "flax_model.msgpack", folder / "vqgan" / "flax_model.msgpack"]
 
 
-def _time_reading(files: list[Path]) -> float:
+def _time_reading(folder: Path) -> float:
     buffer = bytearray(PIECE_BYTES)
     started = time.perf_counter()
-    for file in files:
+    for file in _files(folder):
         with file.open("rb", buffering=0) as opened:
             while opened.readinto(buffer):
                 pass
@@ -218,8 +202,6 @@ def _read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, default=5, help="of which the median is printed")
     parser.add_argument("--within", type=Path, help="where the temporary folder is made")
-    for name, kind in (("--folder", Path), ("--measure", str), ("--bytes", int)):
-        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

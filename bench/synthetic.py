@@ -26,28 +26,24 @@ ROOT = Path(__file__).parents[1]
 TOKENIZER = ROOT / "test" / "fixtures" / "upstream" / "models" / "mini-scan"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 
-_COMMON = {
-    "model_type": "dallebart",
-    "use_scan": True,
-    "normalize_text": True,
-    "image_length": 256,
-    "max_text_length": 64,
-    "decoder_start_token_id": 16384,
+
+def _config(layers: int, heads: int, inner: int, **sizes: int) -> Mapping[str, object]:
+    each = {"layers": layers, "attention_heads": heads, "ffn_dim": inner}
+    sides = {f"{side}_{key}": each[key] for side in ("encoder", "decoder") for key in each}
+    return sides | sizes | {
+        "model_type": "dallebart",
+        "use_scan": True,
+        "normalize_text": True,
+        "image_length": 256,
+        "max_text_length": 64,
+        "decoder_start_token_id": 16384,
+    }  # fmt: skip
+
+
+CONFIGS = {
+    "Mini": _config(12, 16, 2730, d_model=1024, encoder_vocab_size=50264, image_vocab_size=16384),
+    "Mega": _config(24, 32, 4096, d_model=2048, encoder_vocab_size=50272, image_vocab_size=16415),
 }
-_MINI = {"d_model": 1024, "encoder_vocab_size": 50264, "image_vocab_size": 16384}
-_MEGA = {"d_model": 2048, "encoder_vocab_size": 50272, "image_vocab_size": 16415}
-CONFIGS: Mapping[str, Mapping[str, object]] = {
-    "Mini": _COMMON | _MINI | {
-        f"{side}_{key}": value
-        for side in ("encoder", "decoder")
-        for key, value in (("layers", 12), ("attention_heads", 16), ("ffn_dim", 2730))
-    },
-    "Mega": _COMMON | _MEGA | {
-        f"{side}_{key}": value
-        for side in ("encoder", "decoder")
-        for key, value in (("layers", 24), ("attention_heads", 32), ("ffn_dim", 4096))
-    },
-}  # fmt: skip
 VQGAN_CONFIG: Mapping[str, object] = {
     "ch": 128,
     "ch_mult": [1, 1, 2, 2, 4],

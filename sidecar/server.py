@@ -40,7 +40,7 @@ def serve(connection: Connection, start_compute: StartCompute) -> int:
     server = _Server(connection, start_compute)
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     # The kernel may give the signal to another thread; then nothing would interrupt the poll.
-    previous_fd = signal.set_wakeup_fd(server.wake_fd, warn_on_full_buffer=False)
+    previous_fd = signal.set_wakeup_fd(server.wake_write.fileno(), warn_on_full_buffer=False)
     for number in previous:
         signal.signal(number, server.handle_signal)
     try:
@@ -70,18 +70,14 @@ class _Server:
         self._active: set[tuple[str, int]] = set()
         self._emitted: deque[wire.UpMessage] = deque()
         self._outbox: deque[list[bytes]] = deque()
-        self._wake_read, self._wake_write = socket.socketpair()
+        # A byte written to one wakes the loop, which waits at the other.
+        self._wake_read, self.wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
-        self._wake_write.setblocking(False)
+        self.wake_write.setblocking(False)
         self._context = zmq.Context()
         self._socket = connect(self._context, connection)
         self._poller = zmq.Poller()
         self._poller.register(self._wake_read, zmq.POLLIN)
-
-    @property
-    def wake_fd(self) -> int:
-        """A byte written here wakes the loop."""
-        return self._wake_write.fileno()
 
     def run(self) -> int:
         """The loop: wait for the server, the compute thread or the next beat; handle; send."""
@@ -96,7 +92,8 @@ class _Server:
             if self._stop_requested and not self._is_draining:
                 self._drain()
             self._finish_drain()
-            self._beat_if_due()
+            if self._compute is not None and time.monotonic() >= self._next_beat_s:
+                self._beat(self._compute)
             self._flush()
         return self._exit_code
 
@@ -109,22 +106,19 @@ class _Server:
         self._socket.close(linger=_FAREWELL_MS)
         self._context.term()
         self._wake_read.close()
-        self._wake_write.close()
+        self.wake_write.close()
 
     def emit(self, message: wire.UpMessage) -> None:
         """Queue a message for the server. May be called on any thread; never blocks."""
         self._emitted.append(message)
-        self._wake()
+        # Full: the loop is about to wake up anyway. Closed: the loop has ended.
+        with contextlib.suppress(OSError):
+            self.wake_write.send(b"\0")
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM and SIGINT mean DRAIN; they wake the loop by themselves."""
         del number, frame
         self._stop_requested = True
-
-    def _wake(self) -> None:
-        # Full: the loop is about to wake up anyway. Closed: the loop has ended.
-        with contextlib.suppress(OSError):
-            self._wake_write.send(b"\0")
 
     def _wait(self) -> None:
         """Wait until there is something to do."""
@@ -219,10 +213,6 @@ class _Server:
         if self._is_draining and not self._active and self._exit_code is None:
             self._send(wire.Bye("drained"))
             self._exit_code = exit_codes.DRAINED
-
-    def _beat_if_due(self) -> None:
-        if self._compute is not None and time.monotonic() >= self._next_beat_s:
-            self._beat(self._compute)
 
     def _beat(self, compute: Compute) -> None:
         """Say how things are; not while older messages wait, for they would only pile up."""

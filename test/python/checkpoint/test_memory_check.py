@@ -1,5 +1,7 @@
 """What a checkpoint needs and what a machine has."""
 
+from unittest.mock import Mock
+
 import jax.numpy as jnp
 import pytest
 from support.goldens import VQGAN_FOLDER, model_folder
@@ -19,15 +21,9 @@ MINI, MEGA = (ModelConfig.from_json(CONFIGS[name]) for name in ("Mini", "Mega"))
 FLOAT32, BFLOAT16 = jnp.dtype("float32"), jnp.dtype("bfloat16")
 
 
-class Device:
+def make_device(platform, stats=None):
     """A device of a platform that counts its memory, or does not."""
-
-    def __init__(self, platform, stats=None):
-        self.platform = platform
-        self.stats = stats
-
-    def memory_stats(self):
-        return self.stats
+    return Mock(platform=platform, memory_stats=lambda: stats)
 
 
 def make_root(folder, available_kb, limit=None):
@@ -51,7 +47,7 @@ def test_need_covers_weights_caches_and_the_rest_in_the_chosen_precision():
 
 
 def test_what_does_not_fit_is_refused_with_need_have_and_what_to_do():
-    device = Device("gpu", {"bytes_limit": 9_000_000_000, "bytes_in_use": 1_000_000_000})
+    device = make_device("gpu", {"bytes_limit": 9_000_000_000, "bytes_in_use": 1_000_000_000})
     with pytest.raises(MemoryInsufficientError) as refusal:
         check_memory(MEGA, FLOAT32, slots=8, device=device)
     words = str(refusal.value)
@@ -65,14 +61,14 @@ def test_a_cpu_needs_as_much_in_sixteen_bits_as_in_thirty_two(monkeypatch):
         "sidecar.checkpoint.memory_check.read_free_bytes", lambda device: 8_000_000_000
     )
     with pytest.raises(MemoryInsufficientError) as refusal:
-        check_memory(MEGA, BFLOAT16, slots=8, device=Device("cpu"))
+        check_memory(MEGA, BFLOAT16, slots=8, device=make_device("cpu"))
     words = str(refusal.value)
     assert "needs 13 GB of memory in bfloat16 with 8 slots, but 8 GB are free on cpu" in words
     assert "--precision" not in words
 
 
 def test_a_device_that_does_not_count_refuses_nothing():
-    check_memory(MEGA, FLOAT32, slots=8, device=Device("gpu"))
+    check_memory(MEGA, FLOAT32, slots=8, device=make_device("gpu"))
 
 
 @pytest.mark.parametrize(
@@ -80,13 +76,13 @@ def test_a_device_that_does_not_count_refuses_nothing():
 )
 def test_the_memory_of_a_host_is_what_is_available_within_its_container(tmp_path, limit, free):
     root = make_root(tmp_path, 2_000, limit)
-    assert read_free_bytes(Device("cpu"), root) == free
+    assert read_free_bytes(make_device("cpu"), root) == free
 
 
 def test_a_system_that_does_not_say_is_unknown(tmp_path):
-    assert read_free_bytes(Device("cpu"), tmp_path) is None
+    assert read_free_bytes(make_device("cpu"), tmp_path) is None
 
 
 def test_a_tiny_checkpoint_fits_here():
     found = open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER)
-    check_memory(found.config, FLOAT32, slots=2, device=Device("cpu"))
+    check_memory(found.config, FLOAT32, slots=2, device=make_device("cpu"))

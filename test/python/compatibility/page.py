@@ -28,6 +28,9 @@ from compatibility.parts import (
 )
 
 BFLOAT16_NAMES = ("mega-fp16", "mega-scan", "mini-scan")
+# The columns of numbers: fields of Deviation and of Rounding.
+DIFFERENCES = ("encoder", "logits", "cached_logits", "decoder_logits", "decoder_cached_logits")
+ROUNDING = ("upstream_encoder", "our_encoder", "upstream_logits", "our_logits", "rounded_logits")
 
 PAGE = """# Compatibility
 
@@ -44,6 +47,8 @@ output; then greedy steps that are equal, of those that upstream decides clearly
 leads by 0.001, with guidance by 0.005), for guidance 1 and 10. All prompts of the golden files.
 Logits have a standard deviation of about 2.3.
 
+| checkpoint | encoder | logits | cached | decoder | decoder, cached | greedy | guidance 10 |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 {float32}
 ## Where rounding decides
 
@@ -55,6 +60,8 @@ the decoders agree within it (table above), and so do all greedy tokens. Cosine 
 scores by 20 before its softmax; swinv2's layers divide by the deviation of 12 numbers after each of
 its 21 blocks a side.
 
+| checkpoint | encoder: upstream's | ours | logits: upstream's | ours | weights moved by 2^-24 |
+| --- | --- | --- | --- | --- | --- |
 {rounding}
 ## Bfloat16
 
@@ -63,6 +70,8 @@ the share of teacher-forced positions with the same highest logit; the share of 
 are the same, where one step that falls otherwise changes all that follow it. Bounds in the test:
 0.15, 0.75, and 85 % of the positions.
 
+| checkpoint | encoder | logits | cached | same highest logit | same greedy tokens |
+| --- | --- | --- | --- | --- | --- |
 {bfloat16}
 ## Compared once
 
@@ -79,98 +88,70 @@ refused by name when a start reads `config.json`, before anything is allocated.
 
 def make_page() -> str:
     """The whole page, from what this process has measured or measures now."""
+    float32 = [
+        [found.name, *_numbers(found, *DIFFERENCES), *_counts(found)]
+        for found in map(measure, NAMES)
+    ]
+    rounding = [
+        [found.name, *_numbers(found, *ROUNDING)]
+        for found in map(measure_rounding, ILL_CONDITIONED)
+    ]
+    bfloat16 = [
+        [
+            found.name,
+            *_numbers(found, *DIFFERENCES[:3]),
+            f"{found.same_choices:.1%}",
+            f"{found.same_tokens:.1%}",
+        ]
+        for found in (measure(name, "bfloat16") for name in BFLOAT16_NAMES)
+    ]
     return PAGE.format(
-        float32=_head(
-            *("checkpoint", "encoder", "logits", "cached", "decoder", "decoder, cached"),
-            *("greedy", "guidance 10"),
-        )
-        + "".join(_float32_row(measure(name)) for name in NAMES),
-        rounding=_head(
-            *("checkpoint", "encoder: upstream's", "ours", "logits: upstream's", "ours"),
-            "weights moved by 2^-24",
-        )
-        + "".join(_rounding_row(measure_rounding(name)) for name in ILL_CONDITIONED),
-        bfloat16=_head(
-            *("checkpoint", "encoder", "logits", "cached", "same highest logit"),
-            "same greedy tokens",
-        )
-        + "".join(_bfloat16_row(measure(name, "bfloat16")) for name in BFLOAT16_NAMES),
-        once="".join(_row(*cells) for cells in _compare_once()),
+        float32=_rows(float32),
+        rounding=_rows(rounding),
+        bfloat16=_rows(bfloat16),
+        once=_rows(_compare_once()),
     )
 
 
-def _float32_row(found: Deviation) -> str:
-    numbers = (
-        found.encoder,
-        found.logits,
-        found.cached_logits,
-        found.decoder_logits,
-        found.decoder_cached_logits,
-    )
-    steps = zip(found.equal, found.compared, strict=True)
-    counts = (f"{equal} of {compared}" for equal, compared in steps)
-    return _row(found.name, *map(_number, numbers), *counts)
-
-
-def _rounding_row(found: Rounding) -> str:
-    numbers = (
-        found.upstream_encoder,
-        found.our_encoder,
-        found.upstream_logits,
-        found.our_logits,
-        found.rounded_logits,
-    )
-    return _row(found.name, *map(_number, numbers))
-
-
-def _bfloat16_row(found: Deviation) -> str:
-    numbers = (found.encoder, found.logits, found.cached_logits)
-    shares = (found.same_choices, found.same_tokens)
-    return _row(found.name, *map(_number, numbers), *(f"{share:.1%}" for share in shares))
-
-
-def _compare_once() -> list[tuple[str, str, str]]:
-    probabilities = max(
-        np.abs(np.exp(ours) - np.exp(upstreams)).max() for ours, upstreams in map(warp, WARPS)
-    )
-    images = draw_images()
-    apart = np.abs(images.pixels.astype(int) - images.upstreams_pixels)
-    decoded = np.abs(images.decoded - images.upstreams_decoded).max()
-    codes = encode_images()
-    latent = np.abs(codes.latent - codes.upstreams_latent).max()
-    same = int((codes.tokens == codes.upstreams_tokens).sum())
+def _compare_once() -> list[list[str]]:
+    draws = max(np.abs(np.exp(ours) - np.exp(theirs)).max() for ours, theirs in map(warp, WARPS))
+    decoded, pixels = draw_images()
+    latents, tokens = encode_images()
+    differing = np.count_nonzero(pixels.apart)
+    same = np.count_nonzero(tokens.apart == 0)
     texts = f"{count_equal_texts()} equal (one more is random there, and one of its results here)"
     return [
-        ("text, token ids, mask", f"{len(CERTAIN_PROMPTS)} prompts", texts),
-        (
+        ["text, token ids, mask", f"{len(CERTAIN_PROMPTS)} prompts", texts],
+        [
             "distribution after guidance, temperature, top-k, top-p",
             f"{len(WARPS)} settings",
-            f"at most {_number(probabilities)} apart in probability",
-        ),
-        (
+            f"at most {draws:.1e} apart in probability",
+        ],
+        [
             "VQGAN decoder",
-            f"{images.pixels.size} pixel values",
-            f"at most {_number(decoded)} apart; {int((apart > 0).sum())} values differ, "
-            f"by at most {apart.max()} of 255",
-        ),
-        (
+            f"{pixels.ours.size} pixel values",
+            f"at most {decoded.apart.max():.1e} apart; {differing} values differ, "
+            f"by at most {pixels.apart.max():.0f} of 255",
+        ],
+        [
             "VQGAN encoder",
-            f"{codes.tokens.size} tokens",
-            f"{same} equal; latents at most {_number(latent)} apart",
-        ),
+            f"{tokens.ours.size} tokens",
+            f"{same} equal; latents at most {latents.apart.max():.1e} apart",
+        ],
     ]
 
 
-def _number(value: float) -> str:
-    return f"{value:.1e}"
+def _numbers(found: Deviation | Rounding, *names: str) -> list[str]:
+    return [f"{getattr(found, name):.1e}" for name in names]
 
 
-def _head(*cells: str) -> str:
-    return _row(*cells) + _row(*["---"] * len(cells))
+def _counts(found: Deviation) -> list[str]:
+    steps = zip(found.equal, found.compared, strict=True)
+    return [f"{equal} of {compared}" for equal, compared in steps]
 
 
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |\n"
+def _rows(rows: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
 if __name__ == "__main__":

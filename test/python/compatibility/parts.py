@@ -11,6 +11,7 @@ from support.goldens import UPSTREAM, VQGAN_FOLDER, apply, golden, model_folder,
 
 from sidecar.checkpoint.folder import open_checkpoint
 from sidecar.checkpoint.weights import Params, load_vqgan, load_vqgan_encoder
+from sidecar.model.config import VQGANConfig
 from sidecar.model.sampling import SlotSampling, guide, rank
 from sidecar.model.vqgan_decoder import VQGANDecoder, to_pixels
 from sidecar.model.vqgan_encoder import VQGANEncoder, from_pixels
@@ -22,40 +23,21 @@ PROMPTS: list[dict[str, Any]] = json.loads((UPSTREAM / "text.json").read_text("u
 CERTAIN_PROMPTS = [entry for entry in PROMPTS if not entry.get("random")]
 
 
-class Distribution(NamedTuple):
-    """Log-probabilities of every id, ours and upstream's; -inf where it cannot be drawn."""
+class Compared(NamedTuple):
+    """Two arrays that should be alike."""
 
     ours: np.ndarray
     upstreams: np.ndarray
 
-
-class Images(NamedTuple):
-    """The VQGAN's images of golden tokens, ours and upstream's: as numbers and as pixels."""
-
-    decoded: np.ndarray
-    upstreams_decoded: np.ndarray
-    pixels: np.ndarray
-    upstreams_pixels: np.ndarray
+    @property
+    def apart(self) -> np.ndarray:
+        """The absolute difference of each pair."""
+        return np.abs(self.ours - self.upstreams.astype(np.float64))
 
 
-class Codes(NamedTuple):
-    """The VQGAN's latents and tokens of golden images, ours and upstream's."""
-
-    latent: np.ndarray
-    upstreams_latent: np.ndarray
-    tokens: np.ndarray
-    upstreams_tokens: np.ndarray
-
-
-@cache
-def warp_arrays() -> dict[str, jax.Array]:
-    """The golden logits and log-probabilities of `WARPS`."""
-    return read_arrays(UPSTREAM / "warp.npz")
-
-
-def warp(case: dict[str, Any]) -> Distribution:
-    """What is sampled from with the settings of one of `WARPS`."""
-    arrays = warp_arrays()
+def warp(case: dict[str, Any]) -> Compared:
+    """Log-probabilities of every id with the settings of one of `WARPS`; -inf where there is none."""
+    arrays = read_arrays(UPSTREAM / "warp.npz")
     conditional = arrays[f"cond_{case['logits']}"]
     slots, vocabulary = conditional.shape
     settings = _settings_of(case, slots)
@@ -63,24 +45,26 @@ def warp(case: dict[str, Any]) -> Distribution:
     values, ids = rank(guided, settings, vocabulary)
     by_id = np.full((slots, vocabulary), -np.inf)
     np.put_along_axis(by_id, np.asarray(ids), np.asarray(jax.nn.log_softmax(values)), axis=1)
-    return Distribution(by_id, np.asarray(arrays[f"logprobs_{case['key']}"]))
+    return Compared(by_id, np.asarray(arrays[f"logprobs_{case['key']}"]))
 
 
 @cache
-def draw_images(size: str = "") -> Images:
-    """Decode the golden tokens; `size` is "" for 8 x 8 tokens and "_16" for 4 x 4."""
-    config = open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER).vqgan_config
+def draw_images(size: str = "") -> tuple[Compared, Compared]:
+    """The golden tokens as numbers and as pixels; `size` is "" for 8 x 8 and "_16" for 4 x 4."""
+    config = _vqgan_config()
     params, _ = load_vqgan(VQGAN_FOLDER, config)
     want = golden("vqgan")
     decoded = jax.jit(VQGANDecoder(config).apply)({"params": params}, want[f"codes{size}"])
-    upstreams = np.asarray(want[f"decoded{size}"]), np.asarray(want[f"pixels{size}"])
-    return Images(np.asarray(decoded), upstreams[0], np.asarray(to_pixels(decoded)), upstreams[1])
+    return (
+        _compare(decoded, want[f"decoded{size}"]),
+        _compare(to_pixels(decoded), want[f"pixels{size}"]),
+    )
 
 
 @cache
-def encode_images() -> Codes:
-    """Encode the golden images."""
-    config = open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER).vqgan_config
+def encode_images() -> tuple[Compared, Compared]:
+    """The latents and the tokens of the golden images."""
+    config = _vqgan_config()
     params, _ = load_vqgan_encoder(VQGAN_FOLDER, config)
     want = golden("vqgan")
     encoder = VQGANEncoder(config)
@@ -91,8 +75,15 @@ def encode_images() -> Codes:
         return latent, apply(encoder, params, image)
 
     latent, tokens = encode(params, from_pixels(want["encode_pixels"]))
-    upstreams = np.asarray(want["encode_latent"]), np.asarray(want["encode_indices"])
-    return Codes(np.asarray(latent), upstreams[0], np.asarray(tokens), upstreams[1])
+    return _compare(latent, want["encode_latent"]), _compare(tokens, want["encode_indices"])
+
+
+def _vqgan_config() -> VQGANConfig:
+    return open_checkpoint(model_folder("mini-scan"), VQGAN_FOLDER).vqgan_config
+
+
+def _compare(ours: jax.Array, upstreams: jax.Array) -> Compared:
+    return Compared(np.asarray(ours), np.asarray(upstreams))
 
 
 def count_equal_texts() -> int:

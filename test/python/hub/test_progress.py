@@ -1,5 +1,7 @@
 """What is reported of a download, and how bytes and seconds are written."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from sidecar.hub.address import HubAddress
@@ -8,18 +10,10 @@ from sidecar.hub.progress import Progress
 from sidecar.units import format_bytes, format_duration
 
 
-class Clock:
-    """Time that passes when a test says so."""
-
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    """Time that passes when a test says so."""
+    return Mock(return_value=0.0)
 
 
 def test_every_file_counts_and_the_end_is_always_told(clock):
@@ -28,7 +22,7 @@ def test_every_file_counts_and_the_end_is_always_told(clock):
     progress.set("a", 40)
     progress.start()
     progress.set("a", 60)
-    clock.now = 1.0
+    clock.return_value = 1.0
     progress.set("a", 100)
     progress.set("b", 20)
     progress.set("b", 50)
@@ -41,7 +35,7 @@ def test_the_speed_is_that_of_the_last_half_minute_and_leaves_out_what_was_here(
     progress.start()
     assert progress.describe() == "fetched 100 MB of 1 GB (10 %)"
     for second in range(1, 101):
-        clock.now = float(second)
+        clock.return_value = float(second)
         progress.set("a", 100_000_000 + second * 2_000_000)
     assert progress.describe() == "fetched 300 MB of 1 GB (30 %), 2 MB/s, 6 min left"
 

@@ -5,6 +5,7 @@ configuration.
 """
 
 import zlib
+from dataclasses import fields
 from functools import partial
 
 import jax
@@ -29,16 +30,8 @@ variants = partial(
     Variant,
     activation_function=st.sampled_from(["gelu", "gelu_new", "relu", "smelu"]),
     ln_type=st.sampled_from(["layernorm", "rmsnorm"]),
-    force_ln_scale=st.booleans(),
-    scale_embedding=st.booleans(),
     sinkhorn_iters=st.sampled_from([1, 1, 3]),
-    use_absolute_position_embeddings=st.booleans(),
-    use_bias=st.booleans(),
-    use_cosine_attention=st.booleans(),
-    use_deepnet_scaling=st.booleans(),
-    use_final_ln_encoder=st.booleans(),
-    use_glu=st.booleans(),
-    use_head_scale=st.booleans(),
+    **{field.name: st.booleans() for field in fields(Variant) if field.type is bool},
 )
 configs = partial(
     st.builds,

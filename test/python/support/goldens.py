@@ -1,5 +1,6 @@
 """Where the golden checkpoints and answers of upstream's own code are, and how to read them."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def golden(name: str) -> dict[str, jax.Array]:
     return read_arrays(UPSTREAM / "golden" / f"{name}.npz")
 
 
+@cache
 def read_arrays(path: Path) -> dict[str, jax.Array]:
     """The arrays of an npz file, without its texts."""
     with np.load(path) as arrays:

@@ -60,14 +60,7 @@ class Verdict:
 def read_sentence(entry: Mapping[str, Any]) -> list[Sentence]:
     """One entry of `sentences` in nano-sentences.json: once for each scene that it allows."""
     return [
-        Sentence(
-            entry["text"],
-            entry["background"],
-            tuple(
-                Thing(thing["shape"], thing["colour"], thing["x"], thing["y"], thing["size"])
-                for thing in things
-            ),
-        )
+        Sentence(entry["text"], entry["background"], tuple(Thing(**thing) for thing in things))
         for things in entry["scenes"]
     ]
 
@@ -88,29 +81,22 @@ def judge(
     numbers = {name: number for number, name in enumerate(palette)}
     clear = _undisturbed(names)
     ground = numbers[sentence.background]
-    wanted = {numbers[thing.colour] for thing in sentence.things}
-    present = [(names == number) & clear for number in range(len(palette))]
-    foreign = sum(mask.mean() for n, mask in enumerate(present) if n not in wanted | {ground})
-    places = [_region(names.shape, thing) for thing in sentence.things]
-    masks = [present[numbers[thing.colour]] for thing in sentence.things]
-    positions = bool(sentence.things) and all(
-        _stands_at(mask & place, thing)
-        for mask, place, thing in zip(masks, places, sentence.things, strict=True)
-    )
-    stray = clear & (names != ground) & ~np.logical_or.reduce(places)
-    positions = positions and bool(stray.mean() <= _FOREIGN_LIMIT)
+    things = [
+        (thing, names == numbers[thing.colour], _region(names.shape, thing))
+        for thing in sentence.things
+    ]
+    wanted = [ground, *(numbers[thing.colour] for thing in sentence.things)]
+    foreign = clear & ~np.isin(names, wanted)
+    stray = clear & (names != ground) & ~np.logical_or.reduce([place for _, _, place in things])
+    colours = all(_is_present(mask & clear, thing) for thing, mask, _ in things)
+    positions = all(_stands_at(mask & clear & place, thing) for thing, mask, place in things)
+    positions = positions and bool(things) and bool(stray.mean() <= _FOREIGN_LIMIT)
+    shapes = all(nearest_shape(mask & place) == thing.shape for thing, mask, place in things)
     return Verdict(
         background=border_colour(names) == ground,
-        colours=bool(foreign <= _FOREIGN_LIMIT)
-        and all(
-            _is_present(mask, thing) for mask, thing in zip(masks, sentence.things, strict=True)
-        ),
+        colours=colours and bool(foreign.mean() <= _FOREIGN_LIMIT),
         positions=positions,
-        shapes=positions
-        and all(
-            nearest_shape((names == numbers[thing.colour]) & place) == thing.shape
-            for place, thing in zip(places, sentence.things, strict=True)
-        ),
+        shapes=positions and shapes,
     )
 
 
