@@ -11,8 +11,8 @@ import time
 from collections import deque
 
 from sidecar.compute_port import Command, Emit
-from sidecar.engine.engine import Engine
-from sidecar.failure import classify, is_out_of_memory
+from sidecar.engine.engine import Engine, TaskKey
+from sidecar.failure import classify, describe, is_out_of_memory
 from sidecar.loading import Checkpoint
 from sidecar.start_up import start_up
 from sidecar.tasks import InvalidTaskError, Task, prepare_task
@@ -46,7 +46,7 @@ class ComputeThread(threading.Thread):
         self._emit = emit
         self._commands: queue.Queue[Command] = queue.Queue()
         self._waiting: deque[Task] = deque()
-        self._running: dict[str, Task] = {}
+        self._running: dict[TaskKey, Task] = {}
         self._draining = False
         # Replaced as a whole, so that a reader in another thread never sees half of it.
         self._pulse = ("starting", time.monotonic())
@@ -66,9 +66,10 @@ class ComputeThread(threading.Thread):
             checkpoint, engine = start_up(self._config, self._emit, self._beat)
             self._serve(checkpoint, engine)
             self._emit(Bye("drained"))
-        except Exception as error:
+        # Whatever it is: a thread that ends without a word looks like one that works.
+        except BaseException as error:
             code, retryable = classify(error)
-            reason = " ".join((str(error) or repr(error)).split())
+            reason = describe(error)
             if retryable:
                 log.exception("compute thread failed")
             else:
@@ -118,39 +119,53 @@ class ComputeThread(threading.Thread):
             case Generate():
                 # A prompt that is never read to its end must not look like idleness either.
                 self._beat_busy()
-                try:
-                    self._waiting.append(prepare_task(command, checkpoint))
-                except InvalidTaskError as error:
-                    self._fail(command.task_id, command.attempt, error.code, str(error))
+                self._prepare(checkpoint, command)
             case Cancel(task_id=task_id):
-                self._end(engine, task_id, "cancelled", "cancelled by the server")
+                for task in self._all_tasks():
+                    if task.request.task_id == task_id:
+                        self._end(engine, task, "cancelled", "cancelled by the server")
             case Drain():
                 self._draining = True
 
+    def _prepare(self, checkpoint: Checkpoint, command: Generate) -> None:
+        key = command.task_id, command.attempt
+        try:
+            self._waiting.append(prepare_task(command, checkpoint))
+        except InvalidTaskError as error:
+            self._fail(key, error.code, str(error))
+        # The tokenizer is Rust, and its panics are no Exceptions: they too are of this prompt.
+        except BaseException as error:
+            log.exception("task %s cannot be prepared", command.task_id)
+            reason = f"the prompt could not be prepared: {describe(error)}"
+            self._fail(key, "engine_error", reason)
+
+    def _all_tasks(self) -> list[Task]:
+        return [*self._waiting, *self._running.values()]
+
     def _drop_late(self, engine: Engine) -> None:
         now = time.monotonic()
-        for task in [*self._waiting, *self._running.values()]:
+        for task in self._all_tasks():
             if task.deadline < now:
-                self._end(engine, task.task_id, "deadline_exceeded", "the deadline has passed")
+                self._end(engine, task, "deadline_exceeded", "the deadline has passed")
 
     def _admit(self, engine: Engine) -> None:
         while self._waiting and engine.free_slots:
             task = self._waiting[0]
             engine.admit(task.request)
             task.started = time.monotonic()
-            self._running[task.task_id] = self._waiting.popleft()
+            self._running[task.key] = self._waiting.popleft()
 
     def _decode(self, engine: Engine) -> None:
         images = engine.step()
         if progress := engine.progress():
             self._emit(Progress(tuple(progress)))
         for image in images:
-            task = self._running.pop(image.task_id)
+            task = self._running.pop(image.key)
             height, width, _ = image.pixels.shape
             self._emit(
                 Image(
-                    task_id=task.task_id,
-                    attempt=task.attempt,
+                    task_id=task.request.task_id,
+                    attempt=task.request.attempt,
                     width=width,
                     height=height,
                     seed=task.request.seed,
@@ -181,16 +196,12 @@ class ComputeThread(threading.Thread):
                 engine.compile_between()
                 return
 
-    def _end(self, engine: Engine, task_id: str, code: str, message: str) -> None:
-        """Take a task out, wherever it is. One that has ended already is left alone."""
-        engine.cancel(task_id)
-        task = self._running.pop(task_id, None)
-        if task is None:
-            task = next((task for task in self._waiting if task.task_id == task_id), None)
-            if task is None:
-                return
-            self._waiting.remove(task)
-        self._fail(task_id, task.attempt, code, message)
+    def _end(self, engine: Engine, task: Task, code: str, message: str) -> None:
+        """Take a task out, wherever it is."""
+        engine.cancel(task.key)
+        if self._running.pop(task.key, None) is None:
+            self._waiting = deque(other for other in self._waiting if other.key != task.key)
+        self._fail(task.key, code, message)
 
-    def _fail(self, task_id: str, attempt: int, code: str, message: str) -> None:
-        self._emit(Failed(task_id, attempt, code, message, retryable=False, fatal=False))
+    def _fail(self, task: TaskKey, code: str, message: str) -> None:
+        self._emit(Failed(*task, code, message, retryable=False, fatal=False))

@@ -10,7 +10,7 @@ from sidecar.model.json_values import ConfigError
 from sidecar.text import TokenizerError
 
 
-def classify(error: Exception) -> tuple[str, bool]:
+def classify(error: BaseException) -> tuple[str, bool]:
     """The code of FAILED, and whether another start may help; if not, it is permanent."""
     match error:
         case HubError():
@@ -29,6 +29,11 @@ def classify(error: Exception) -> tuple[str, bool]:
             return "engine_error", True
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def describe(error: BaseException) -> str:
+    """What the error says, on one line."""
+    return " ".join((str(error) or repr(error)).split())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device had too little memory, which a smaller batch may cure."""
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)

@@ -38,11 +38,11 @@ class Checkpoint:
         )
 
     def create_request(
-        self, task_id: str, prompt: str, seed: int, sampling: SamplingSettings
+        self, task_id: str, prompt: str, seed: int, sampling: SamplingSettings, attempt: int = 1
     ) -> SlotRequest:
         """One image of a prompt, for an engine of this checkpoint."""
         encoded = self.text.encode(prompt)
-        return SlotRequest(task_id, encoded.ids, encoded.mask, seed, sampling)
+        return SlotRequest(task_id, encoded.ids, encoded.mask, seed, sampling, attempt)
 
 
 def find_folders(

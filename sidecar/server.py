@@ -66,7 +66,8 @@ class _Server:
         self._is_draining = False
         self._stop_requested = False
         self._exit_code: int | None = None
-        self._active: dict[str, int] = {}
+        # Task id and attempt: the second attempt of a task may come before the end of the first.
+        self._active: set[tuple[str, int]] = set()
         self._emitted: deque[wire.UpMessage] = deque()
         self._outbox: deque[list[bytes]] = deque()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -153,7 +154,7 @@ class _Server:
         elif isinstance(message, wire.Generate):
             self._generate(self._compute, message)
         elif isinstance(message, wire.Cancel):
-            if message.task_id in self._active:
+            if any(task_id == message.task_id for task_id, _ in self._active):
                 self._compute.submit(message)
         elif isinstance(message, wire.Ping):
             self._sequence = message.sequence
@@ -175,8 +176,8 @@ class _Server:
             self._send(wire.Rejected(task.task_id, task.attempt, code, f"the sidecar is {reason}"))
             return
         self._send(wire.Accepted(task.task_id, task.attempt))
-        if self._active.get(task.task_id) != task.attempt:
-            self._active[task.task_id] = task.attempt
+        if (task.task_id, task.attempt) not in self._active:
+            self._active.add((task.task_id, task.attempt))
             compute.submit(task)
 
     def _take_emitted(self) -> None:
@@ -187,15 +188,15 @@ class _Server:
             if isinstance(message, wire.Ready):
                 self._is_ready = True
             elif isinstance(message, wire.Image | wire.Rejected):
-                self._active.pop(message.task_id, None)
+                self._active.discard((message.task_id, message.attempt))
             elif isinstance(message, wire.Failed):
                 self._note_failure(message)
             elif isinstance(message, wire.Bye):
                 self._exit_code = exit_codes.DRAINED
 
     def _note_failure(self, failure: wire.Failed) -> None:
-        if failure.task_id is not None:
-            self._active.pop(failure.task_id, None)
+        if failure.task_id is not None and failure.attempt is not None:
+            self._active.discard((failure.task_id, failure.attempt))
         if failure.fatal:
             log.error("%s: %s", failure.code, failure.message)
             self._exit_code = exit_codes.CRASHED if failure.retryable else exit_codes.PERMANENT

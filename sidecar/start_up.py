@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from sidecar.checkpoint.sampling_defaults import SAMPLING_LIMITS
+from sidecar.checkpoint.weight_files import CheckpointError
 from sidecar.compute_port import Emit
 from sidecar.engine.engine import Engine
 from sidecar.hub.address import is_hub_address
@@ -95,15 +96,24 @@ def _configure_jax(config: SidecarConfig) -> None:
 
 
 def _warm_up(engine: Engine, checkpoint: Checkpoint, phases: _Phases) -> None:
-    """Make one whole image: what fails only when it runs must not fail in a user's request."""
+    """Make one whole image: what fails only when it runs must not fail in a user's request.
+
+    Raises:
+        CheckpointError: the model computes nonsense, which finite weights do not rule out.
+    """
 
     def report() -> None:
         drawn = sum(drawn for _, drawn in engine.progress())
         phases.report(drawn, engine.image_length, "tokens")
 
     request = checkpoint.create_request("warm-up", WARM_UP_PROMPT, 0, SamplingSettings())
-    for _ in engine.draw_all([request], report):
-        pass
+    for image in engine.draw_all([request], report):
+        if image.unsound:
+            raise CheckpointError(
+                f"{' and '.join(image.unsound)} of the first image are not finite numbers or are "
+                "all alike: the weights are damaged, or too large for "
+                f"{checkpoint.weights.dtype}; fetch the checkpoint again, or another one"
+            )
 
 
 def _create_ready(

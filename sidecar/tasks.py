@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from sidecar.checkpoint.sampling_defaults import find_misfit
-from sidecar.engine.engine import SlotRequest
+from sidecar.engine.engine import SlotRequest, TaskKey
 from sidecar.loading import Checkpoint
 from sidecar.wire.messages import Generate
 
@@ -24,11 +24,14 @@ class Task:
     Times are of `time.monotonic`; `started` is 0 until the task has a slot.
     """
 
-    task_id: str
-    attempt: int
     request: SlotRequest
     deadline: float
     started: float = 0.0
+
+    @property
+    def key(self) -> TaskKey:
+        """Task id and attempt."""
+        return self.request.key
 
     @property
     def text_tokens(self) -> int:
@@ -46,7 +49,7 @@ def prepare_task(message: Generate, checkpoint: Checkpoint) -> Task:
     if misfit is not None:
         raise InvalidTaskError("setting_invalid", misfit)
     request = checkpoint.create_request(
-        message.task_id, message.prompt, message.seed, message.sampling
+        message.task_id, message.prompt, message.seed, message.sampling, message.attempt
     )
     deadline = time.monotonic() + message.deadline_in_ms / 1000
-    return Task(message.task_id, message.attempt, request, deadline)
+    return Task(request, deadline)

@@ -34,6 +34,8 @@ interface ServiceOptions {
   /** Null when saving to disk is off. */
   readonly store: ImageStore | null;
   readonly log: Logger;
+  /** How many log lines could not be written. */
+  readonly droppedLogLines: () => number;
 }
 
 export interface Service {
@@ -44,7 +46,7 @@ export interface Service {
 }
 
 export function createService(options: ServiceOptions): Service {
-  const { settings, runner, sidecars, store, log } = options;
+  const { settings, runner, sidecars, store, log, droppedLogLines } = options;
   const { version, modelVersion } = settings;
   const metrics = new Metrics();
   const admission = new Admission(sidecars, settings.patienceMs);
@@ -79,6 +81,7 @@ export function createService(options: ServiceOptions): Service {
         sidecars: sidecars.statuses(),
         queue: queue.report(),
         saving: store?.report() ?? null,
+        droppedLogLines: droppedLogLines(),
         refusal: queue.readyRefusal(),
       }),
   });

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from sidecar.engine.slots import (
     decode_chunk,
     draw_image,
     empty_batch,
+    empty_slot,
     fill_slot,
     prefill,
 )
@@ -35,6 +37,8 @@ from sidecar.wire.messages import SamplingSettings
 REMEMBERED_PROMPTS = 32
 
 Ids = Int32[np.ndarray, "T"]
+# A task may be tried again before its first attempt has ended: both parts say which is meant.
+TaskKey: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,30 @@ class SlotRequest:
     mask: Ids
     seed: int
     sampling: SamplingSettings
+    attempt: int = 1
+
+    @property
+    def key(self) -> TaskKey:
+        """What the engine knows the task by."""
+        return self.task_id, self.attempt
 
 
 @dataclass(frozen=True)
 class SlotImage:
-    """A finished task and its pixels."""
+    """A finished task and its pixels.
 
-    task_id: str
+    `unsound` names what of "logits" and "pixels" was not finite or all alike, before the pixels
+    were rounded: whatever they show then, it is not what the prompt asked for.
+    """
+
+    key: TaskKey
     pixels: UInt8[np.ndarray, "I J 3"]
+    unsound: tuple[str, ...]
+
+    @property
+    def task_id(self) -> str:
+        """The id of its request."""
+        return self.key[0]
 
 
 class Engine:
@@ -87,6 +107,7 @@ class Engine:
         model = DalleBart(config, weights.dtype)
         self._prefill = jax.jit(partial(prefill, model))
         self._fill_slot = jax.jit(fill_slot, donate_argnums=0)
+        self._empty_slot = jax.jit(empty_slot, donate_argnums=0)
         self._draw_image = jax.jit(partial(draw_image, VQGANDecoder(vqgan_config)))
         self._create_chunk = partial(decode_chunk, model, vqgan_config.n_embed)
         self._create_batch = partial(empty_batch, config)
@@ -94,7 +115,7 @@ class Engine:
 
     def _allocate(self, slots: int) -> None:
         """Set up that many free slots, and the programs that advance them, not compiled yet."""
-        self._task_ids: list[str | None] = [None] * slots
+        self._tasks: list[TaskKey | None] = [None] * slots
         self._drawn: list[int] = [0] * slots
         self._decode_chunk = {
             size: jax.jit(partial(self._create_chunk, size, self._chunk_tokens), donate_argnums=1)
@@ -110,7 +131,7 @@ class Engine:
         Every running task loses its slot, and nothing is compiled: call `compile` before the next
         `admit`.
         """
-        slots = len(self._task_ids) // 2
+        slots = len(self._tasks) // 2
         if slots == 0:
             return False
         # Freed first: the new batch may not fit beside the old one.
@@ -122,12 +143,12 @@ class Engine:
     @property
     def free_slots(self) -> int:
         """How many tasks `admit` would take now."""
-        return self._task_ids.count(None)
+        return self._tasks.count(None)
 
     @property
-    def running(self) -> list[str]:
-        """Ids of the tasks that occupy a slot."""
-        return [task_id for task_id in self._task_ids if task_id is not None]
+    def running(self) -> list[TaskKey]:
+        """The tasks that occupy a slot."""
+        return [task for task in self._tasks if task is not None]
 
     def compile(self, report: Callable[[int, int], None]) -> None:
         """Compile, or read from JAX's cache, what serving cannot do without, by running it once.
@@ -148,7 +169,7 @@ class Engine:
             self._batch = self._decode_chunk[size](self._weights.params, self._batch)
             jax.block_until_ready(self._batch.positions)
             report(done, total)
-        self.cancel(request.task_id)
+        self.cancel(request.key)
 
     def compile_between(self) -> None:
         """Begin to compile the sizes that `compile` left out, in the background.
@@ -166,7 +187,7 @@ class Engine:
 
     def admit(self, request: SlotRequest) -> None:
         """Put a task into the lowest free slot; there must be one."""
-        slot = self._task_ids.index(None)
+        slot = self._tasks.index(None)
         self._batch = self._fill_slot(
             self._batch,
             np.int32(slot),
@@ -174,14 +195,14 @@ class Engine:
             np.uint32(request.seed),
             self._sampling_of(request),
         )
-        self._task_ids[slot] = request.task_id
+        self._tasks[slot] = request.key
         self._drawn[slot] = 0
 
-    def cancel(self, task_id: str) -> bool:
+    def cancel(self, task: TaskKey) -> bool:
         """Free the slot of a task; false when it has none (any more)."""
-        if task_id not in self._task_ids:
+        if task not in self._tasks:
             return False
-        self._task_ids[self._task_ids.index(task_id)] = None
+        self._free(self._tasks.index(task))
         return True
 
     def step(self) -> list[SlotImage]:
@@ -190,15 +211,15 @@ class Engine:
         Returns:
             The images that are complete with it; their slots are free again.
         """
-        busy = [slot for slot, task_id in enumerate(self._task_ids) if task_id is not None]
+        busy = [slot for slot, task in enumerate(self._tasks) if task is not None]
         self._batch = self._program_for(busy[-1] + 1)(self._weights.params, self._batch)
         finished: list[SlotImage] = []
         for slot in busy:
-            task_id = self._task_ids[slot]
+            task = self._tasks[slot]
             self._drawn[slot] = min(self._drawn[slot] + self._chunk_tokens, self.image_length)
-            if task_id is not None and self._drawn[slot] == self.image_length:
-                finished.append(SlotImage(task_id, np.asarray(self._image_of(slot))))
-                self._task_ids[slot] = None
+            if task is not None and self._drawn[slot] == self.image_length:
+                finished.append(self._finish(task, slot))
+                self._free(slot)
         jax.block_until_ready(self._batch.positions)
         return finished
 
@@ -221,9 +242,11 @@ class Engine:
             yield from self.step()
 
     def progress(self) -> list[tuple[str, int]]:
-        """Task id and tokens drawn so far, of every running task."""
-        pairs = zip(self._task_ids, self._drawn, strict=True)
-        return [(task_id, drawn) for task_id, drawn in pairs if task_id is not None]
+        """Task id and tokens drawn so far, of every running task; of its last attempt, if two
+        run."""
+        pairs = zip(self._tasks, self._drawn, strict=True)
+        running = sorted((task, drawn) for task, drawn in pairs if task is not None)
+        return list({task_id: drawn for (task_id, _), drawn in running}.items())
 
     def _program_for(self, slots: int) -> Wrapped:
         """The smallest program for that many slots that is not being compiled.
@@ -235,8 +258,20 @@ class Engine:
         size = min(size for size in self._decode_chunk if size >= slots and size not in busy)
         return self._decode_chunk[size]
 
-    def _image_of(self, slot: int) -> jax.Array:
-        return self._draw_image(self._weights.vqgan_params, self._batch.tokens, np.int32(slot))
+    def _finish(self, task: TaskKey, slot: int) -> SlotImage:
+        pixels, sound = map(np.asarray, self._image_of(slot))
+        parts = zip(("logits", "pixels"), sound, strict=True)
+        return SlotImage(task, pixels, tuple(part for part, is_sound in parts if not is_sound))
+
+    def _free(self, slot: int) -> None:
+        self._tasks[slot] = None
+        self._batch = self._empty_slot(self._batch, np.int32(slot))
+
+    def _image_of(self, slot: int) -> tuple[jax.Array, jax.Array]:
+        batch = self._batch
+        return self._draw_image(
+            self._weights.vqgan_params, batch.tokens, batch.sound, np.int32(slot)
+        )
 
     def _prompt_of(self, request: SlotRequest) -> Prompt:
         key = request.ids.tobytes() + request.mask.tobytes()

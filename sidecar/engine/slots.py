@@ -26,6 +26,8 @@ class SlotBatch(NamedTuple):
     tokens: Int[Array, "S L"]
     seeds: Key[Array, "S"]
     settings: SlotSampling
+    sound: Bool[Array, "S"]
+    """Whether all logits of the task so far were finite and not all alike."""
     past: PyTree[Float[Array, "S 2 H L C"]]
     """Self-attention cache, a (keys, values) pair a layer."""
     cross: PyTree[Float[Array, "S 2 H T C"]]
@@ -68,6 +70,7 @@ def empty_batch(config: ModelConfig, slots: int, unconditional: Prompt) -> SlotB
             top_k=jnp.ones(slots, jnp.int32),
             top_p=jnp.ones(slots),
         ),
+        sound=jnp.ones(slots, bool),
         past=jax.tree.map(lambda rows: jnp.zeros(past_shape, rows.dtype), unconditional.cross),
         cross=jax.tree.map(repeat, unconditional.cross),
         cross_mask=repeat(unconditional.mask),
@@ -85,9 +88,21 @@ def fill_slot(
     return batch._replace(
         positions=batch.positions.at[slot].set(0),
         seeds=batch.seeds.at[slot].set(jax.random.key(seed)),
+        sound=batch.sound.at[slot].set(True),
         settings=jax.tree.map(lambda all_, one: all_.at[slot].set(one), batch.settings, settings),
         cross=jax.tree.map(lambda all_, one: all_.at[slot, 0].set(one), batch.cross, prompt.cross),
         cross_mask=batch.cross_mask.at[slot, 0].set(prompt.mask),
+    )
+
+
+def empty_slot(batch: SlotBatch, slot: Int[Array, ""]) -> SlotBatch:
+    """`batch` with `slot` free again, as `empty_batch` makes it: it asks for nothing.
+
+    What a free slot asked of the sampler would be done for it in every chunk of its neighbours.
+    """
+    return batch._replace(
+        positions=batch.positions.at[slot].set(batch.tokens.shape[1]),
+        settings=jax.tree.map(lambda all_: all_.at[slot].set(1), batch.settings),
     )
 
 
@@ -127,6 +142,7 @@ def decode_chunk(
         return part._replace(
             positions=part.positions + live,
             tokens=jnp.where(here, drawn[:, None], part.tokens),
+            sound=part.sound & (is_sound(logits, axis=(1, 2)) | ~live),
             past=_as_pairs(past),
         ), None
 
@@ -136,10 +152,22 @@ def decode_chunk(
 
 
 def draw_image(
-    vqgan: VQGANDecoder, params: Params, tokens: Int[Array, "S L"], slot: Int[Array, ""]
-) -> UInt8[Array, "I J 3"]:
-    """The image of one slot's tokens."""
-    return to_pixels(vqgan.apply({"params": params}, tokens[slot][None])[0])
+    vqgan: VQGANDecoder,
+    params: Params,
+    tokens: Int[Array, "S L"],
+    sound: Bool[Array, "S"],
+    slot: Int[Array, ""],
+) -> tuple[UInt8[Array, "I J 3"], Bool[Array, "2"]]:
+    """The image of one slot's tokens, and whether its logits and its pixels were sound."""
+    image = vqgan.apply({"params": params}, tokens[slot][None])[0]
+    # Asked before the rounding, which would make black of a NaN.
+    return to_pixels(image), jnp.stack([sound[slot], is_sound(image)])
+
+
+def is_sound(values: Float[Array, "*B"], axis: tuple[int, ...] | None = None) -> Bool[Array, "*C"]:
+    """Whether the values along `axis` (None: all) are finite and not all alike."""
+    spread = values.max(axis) - values.min(axis)
+    return jnp.isfinite(spread) & (spread > 0)
 
 
 def _as_rows(pairs: PyTree[Array]) -> PyTree[Array]:

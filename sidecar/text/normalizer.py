@@ -21,7 +21,7 @@ _PEOPLE = re.compile(r"<person>(?:[,\s]*(?:(?:and)+[,\s]*)?<person>)+")
 _WIKI_REFERENCE = re.compile(r"^\s*\[\d+\]|\[\d+\]\s*$")
 _HTML_TAG = re.compile(r"<[^<]+?>")
 _URL = re.compile(r"http\S+")
-_NUMBER_COMMA = re.compile(r"(?<=\d),(?=\d{3})")
+_NUMBER_COMMA = re.compile(r"(\d),(\d{3})")
 
 # Signs that must survive the steps which turn punctuation into commas travel as these letters.
 _DOT, _QUOTE, _SLASH = (f"xtokx{name}xtokx" for name in ("dot", "quote", "slash"))
@@ -30,12 +30,13 @@ _DOT_IN_WORD = re.compile(r"(\w)\.(\w)")
 _CONTRACTION = re.compile(r"'(?=(?:[stdm]|ll|re|ve)\b)")
 _SLASH_IN_NUMBER = re.compile(r"(\d)/(\d)")
 
-_HYPHEN_IN_WORD = re.compile(r"(?<=\w)-(?=\w)")
+# Both neighbours belong to the match here too: of "jack-o-lantern" only the first hyphen matches.
+_HYPHEN_IN_WORD = re.compile(r"(\w)-(\w)")
 _STANDALONE_SIGN = re.compile(r"[*%&$]")
 _HASHTAG = re.compile(r"#\w+")
 _JOINING_SIGN = re.compile(r"[_#\\]")
 _QUOTE_MARK = re.compile(r"[\"'`]")
-_PUNCTUATION = re.compile(r"[-.!?:;()\[\]{}|=+~^/]")
+_PUNCTUATION = re.compile(r"[-.!?:;()\[\]{}|=+~/]")
 _REPEATED = re.compile(r"(\D)\1{3,}")
 _QUOTES = re.compile(r"\"(?: ?\")+")
 _COMMAS = re.compile(r" ?,(?: ?,)* ?")
@@ -110,8 +111,8 @@ def _drop_urls(text: str) -> str:
 
 
 def _join_grouped_digits(text: str) -> str:
-    """1,000,000 -> 1000000."""
-    return _NUMBER_COMMA.sub("", text)
+    """1,000,000 -> 1000000. In exactly two passes: the digits belong to the match."""
+    return _NUMBER_COMMA.sub(r"\1\2", _NUMBER_COMMA.sub(r"\1\2", text))
 
 
 def _protect_signs(text: str) -> str:
@@ -123,7 +124,7 @@ def _protect_signs(text: str) -> str:
 
 def _space_special_characters(text: str) -> str:
     """red-brick -> red brick, 5*4 -> 5 * 4."""
-    text = _HYPHEN_IN_WORD.sub(" ", text)
+    text = _HYPHEN_IN_WORD.sub(r"\1 \2", text)
     return _STANDALONE_SIGN.sub(r" \g<0> ", text)
 
 

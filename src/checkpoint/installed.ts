@@ -16,8 +16,8 @@ const TOKENIZERS = [["tokenizer.json"], ["vocab.json", "merges.txt"]] as const;
 
 export interface WeightsPlaces {
   readonly packageRoot: string;
-  /** The Hugging Face cache: the folder that holds `models--owner--name` folders. */
-  readonly hubCache: string;
+  /** The Hugging Face cache: the folder that holds `models--owner--name` folders; null without a home. */
+  readonly hubCache: string | null;
 }
 
 export interface CheckpointPlaces {
@@ -43,10 +43,11 @@ export function nameSources(version: Exclude<ModelVersion, "Nano">): CheckpointP
 
 /** The folder of a complete snapshot: of the checked commit, or else of any other that is there. */
 function findSnapshot(
-  hubCache: string,
+  hubCache: string | null,
   { repo, revision }: HubModel,
   isComplete: (folder: string) => boolean,
 ): string | null {
+  if (hubCache === null) return null;
   const folder = path.join(hubCache, `models--${repo.replaceAll("/", "--")}`, "snapshots");
   const others = existsSync(folder) ? readdirSync(folder).sort() : [];
   const candidates = [revision, ...others].map((name) => path.join(folder, name));

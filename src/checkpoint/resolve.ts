@@ -1,6 +1,5 @@
 /** Decides which model is served, and where its files come from. */
 import { statSync } from "node:fs";
-import path from "node:path";
 import { createConfigError } from "../errors.js";
 import { isHubAddress } from "./hub-address.js";
 import {
@@ -41,7 +40,8 @@ interface ResolvedModel {
 }
 
 interface ModelPlaces extends WeightsPlaces {
-  readonly cwd: string;
+  /** The absolute path of a folder as the user wrote it. */
+  readonly toPath: (place: string) => string;
 }
 
 /**
@@ -52,8 +52,8 @@ interface ModelPlaces extends WeightsPlaces {
  */
 export function resolveModel(wish: ModelWish, places: ModelPlaces): ResolvedModel {
   const { version, precision } = wish;
-  const checkpoint = resolvePlace("--checkpoint", wish.checkpoint, places.cwd);
-  const vqgan = resolvePlace("--vqgan", wish.vqgan, places.cwd);
+  const checkpoint = resolvePlace("--checkpoint", wish.checkpoint, places.toPath);
+  const vqgan = resolvePlace("--vqgan", wish.vqgan, places.toPath);
   if (checkpoint !== null) {
     const ofHub = isHubAddress(checkpoint) ? addressOf(KNOWN_VQGAN) : null;
     const modelVersion = version ?? "Custom";
@@ -110,10 +110,14 @@ function findOrFetch(version: ModelVersion, places: ModelPlaces): Choice {
   return { version, weights: nameSources(version), note };
 }
 
-function resolvePlace(flag: string, place: string | null, cwd: string): string | null {
+function resolvePlace(
+  flag: string,
+  place: string | null,
+  toPath: ModelPlaces["toPath"],
+): string | null {
   if (place === null) return null;
   if (isHubAddress(place)) return pinAddress(place);
-  const resolved = path.resolve(cwd, place);
+  const resolved = toPath(place);
   if (statSync(resolved, { throwIfNoEntry: false })?.isDirectory() === true) return resolved;
   throw createConfigError([
     `${flag} must be a folder on this machine, or hf:owner/name; there is no folder at ${resolved}`,

@@ -1,7 +1,9 @@
 /** `serve`: listens, keeps the sidecars running, and stops in order. */
+import { isatty } from "node:tty";
 import type { Config } from "../config/config.js";
+import { prepareCacheFolder } from "./cache-folder.js";
 import { ImageStore } from "../images/store.js";
-import { createLogger, type Logger } from "../log.js";
+import { createOutputLogger, type Logger } from "../log.js";
 import { createService, type Service } from "../service.js";
 import { SidecarPool } from "../sidecar/pool.js";
 import { Supervisor } from "../sidecar/supervisor.js";
@@ -20,18 +22,20 @@ const SIGNAL_EXIT_CODE = { SIGINT: 130, SIGTERM: 143 } as const;
  */
 export async function serve(config: Config): Promise<void> {
   const { host, outputDir } = config;
-  const log = createLogger(config.logLevel);
+  const { log, droppedLineCount } = createOutputLogger(config.logLevel);
   log.info({ version: config.service.version }, "--> Starting DALL-E Server");
   const { checkpoint } = config.sidecar.config;
   log.info({ checkpoint }, `--> Model selected - DALL-E ${config.service.modelVersion}`);
+  for (const warning of config.warnings) log.warn(warning);
   if (config.modelNote !== null) log.info(config.modelNote);
-  const pool = createPool(config, log);
+  const pool = await createPool(config, log);
   const service = createService({
     settings: config.service,
     runner: pool,
     sidecars: pool,
     store: outputDir === null ? null : new ImageStore(outputDir),
     log,
+    droppedLogLines: droppedLineCount,
   });
   const port = await service.server.listen(config.port, host);
   log.info({ host, port }, "Listening; /ready tells when the model is loaded");
@@ -44,8 +48,10 @@ export async function serve(config: Config): Promise<void> {
   pool.start();
 }
 
-function createPool(config: Config, log: Logger): SidecarPool {
-  const { sidecar, devices, python, sidecarProgram, packageRoot } = config;
+async function createPool(config: Config, log: Logger): Promise<SidecarPool> {
+  const { devices, python, sidecarProgram, packageRoot } = config;
+  const cacheDir = await prepareCacheFolder(config.sidecar.config.cacheDir, log);
+  const sidecar = { ...config.sidecar, config: { ...config.sidecar.config, cacheDir } };
   const members = devices.map((device, index) => {
     const env = device === null ? {} : { CUDA_VISIBLE_DEVICES: device };
     const program = { command: python, args: sidecarProgram, cwd: packageRoot, env };
@@ -83,7 +89,7 @@ function handleSignals(config: Config, log: Logger, pool: SidecarPool, service: 
   }
   process.on("SIGHUP", () => {
     // The end of a terminal is no wish for another sidecar.
-    if (process.stdout.isTTY) process.kill(process.pid, "SIGTERM");
+    if (isatty(1)) process.kill(process.pid, "SIGTERM");
     else if (admission.isStopping) log.warn("Restart ignored: the server is stopping");
     else void pool.restart({ drainMs });
   });

@@ -1,6 +1,5 @@
 /** What the server is given from outside, read once, checked and frozen. */
 import { existsSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import path from "node:path";
 import { z } from "zod";
 import type { WeightsPlaces } from "../checkpoint/installed.js";
@@ -12,6 +11,7 @@ import type { SupervisorOptions } from "../sidecar/limits.js";
 import { splitCommandLine } from "./command-line.js";
 import { listDevices, shareDevices } from "./devices.js";
 import type { Settings } from "./flags.js";
+import { expandPath, findHome } from "./paths.js";
 import { checkValues, readFlags, readEnvironment } from "./read.js";
 import { resolveSupervision, toMs } from "./supervision.js";
 
@@ -26,6 +26,8 @@ export interface Config {
   readonly drainTimeoutMs: number;
   /** What the log should say about the choice of the model; null when there is nothing to say. */
   readonly modelNote: string | null;
+  /** What was ignored in the environment, a sentence each. */
+  readonly warnings: readonly string[];
   readonly service: ServiceSettings;
   readonly sidecar: Pick<SupervisorOptions, "config" | "limits" | "prefetch" | "transport">;
   /** One for each sidecar: the devices it may see, or null for all. */
@@ -41,7 +43,8 @@ interface Surroundings {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  readonly home: string;
+  /** Null for a user without a home folder. */
+  readonly home: string | null;
   readonly packageRoot: string;
 }
 
@@ -54,7 +57,7 @@ export type Command =
 /** Reads the process itself; the only place that touches `process.env` and `process.argv`. */
 export function readSurroundings(packageRoot: string): Surroundings {
   const { argv, env } = process;
-  return { argv: argv.slice(2), env, cwd: process.cwd(), home: homedir(), packageRoot };
+  return { argv: argv.slice(2), env, cwd: process.cwd(), home: findHome(), packageRoot };
 }
 
 /**
@@ -69,7 +72,7 @@ export function readCommand(at: Surroundings): Command {
   if (flags.action !== "serve") return { action: flags.action, version };
   const env = readEnvironment(at.env);
   const { settings, problems } = checkValues(new Map([...env.values, ...flags.values]));
-  const found = [...flags.problems, ...env.problems, ...problems];
+  const found = [...flags.problems, ...problems];
   if (settings === null || found.length > 0) throw createConfigError(found);
   if (word === "models") return { action: word, places: placesOf(at), slots: settings.slots };
   if (word === "pull" && settings.model_version === null && settings.checkpoint === null) {
@@ -77,7 +80,7 @@ export function readCommand(at: Surroundings): Command {
       "pull needs the name of a model: pull Mini, or pull hf:owner/name; models lists them",
     ]);
   }
-  return { action: word, config: resolveConfig(settings, version, at) };
+  return { action: word, config: resolveConfig(settings, env.warnings, version, at) };
 }
 
 const packageSchema = z.object({ version: z.string().min(1) });
@@ -87,21 +90,27 @@ function readVersion(packageRoot: string): string {
   return packageSchema.parse(JSON.parse(text)).version;
 }
 
-function resolveConfig(settings: Settings, version: string, at: Surroundings): Config {
+function resolveConfig(
+  settings: Settings,
+  warnings: readonly string[],
+  version: string,
+  at: Surroundings,
+): Config {
   const { host, port, slots, prefetch } = settings;
   const { note, modelVersion, ...model } = resolveModel(
     { ...settings, version: settings.model_version },
-    { ...placesOf(at), cwd: at.cwd },
+    { ...placesOf(at), toPath: (place) => expandPath(place, at) },
   );
-  const cacheDir = settings.cache_dir ?? path.join(cacheRoot(at), "dalle-server");
-  return freezeDeep({
+  // Named with its type first: TypeScript finds surplus keys only there.
+  const config: Config = {
     packageRoot: at.packageRoot,
     host,
     port,
     logLevel: settings.log_level,
-    outputDir: settings.save_to_disk ? path.resolve(at.cwd, settings.output_dir) : null,
+    outputDir: settings.save_to_disk ? expandPath(settings.output_dir, at) : null,
     drainTimeoutMs: toMs(settings.drain_timeout),
     modelNote: note,
+    warnings,
     service: {
       version,
       modelVersion,
@@ -117,17 +126,18 @@ function resolveConfig(settings: Settings, version: string, at: Surroundings): C
         ...model,
         slots,
         chunkTokens: settings.chunk_tokens,
-        cacheDir: cacheDir.toLowerCase() === "none" ? null : path.resolve(at.cwd, cacheDir),
+        cacheDir: resolveCacheDir(settings.cache_dir, at),
       },
       limits: resolveSupervision(settings),
       prefetch,
       transport: { kind: settings.sidecar_transport, host: settings.sidecar_host },
     },
     devices: shareDevices(settings.sidecars, listDevices(at.env["CUDA_VISIBLE_DEVICES"])),
-    python: settings.sidecar_python ?? defaultPython(at.packageRoot),
+    python: resolvePython(settings.sidecar_python, at),
     // Not a setting, but the hook by which tests and benches run another program; one argument a line.
     sidecarProgram: readVariable(at, "DALLE_SIDECAR_PROGRAM")?.split("\n") ?? ["-m", "sidecar"],
-  });
+  };
+  return freezeDeep(config);
 }
 
 function freezeDeep<Whole extends object>(whole: Whole): Whole {
@@ -137,13 +147,32 @@ function freezeDeep<Whole extends object>(whole: Whole): Whole {
 }
 
 function placesOf(at: Surroundings): WeightsPlaces {
-  const hubHome = readVariable(at, "HF_HOME") ?? path.join(cacheRoot(at), "huggingface");
-  const hubCache = readVariable(at, "HF_HUB_CACHE") ?? path.join(hubHome, "hub");
-  return { packageRoot: at.packageRoot, hubCache };
+  return { packageRoot: at.packageRoot, hubCache: findHubCache(at) };
 }
 
-function cacheRoot(at: Surroundings): string {
-  return readVariable(at, "XDG_CACHE_HOME") ?? path.join(at.home, ".cache");
+/** Null when nothing is kept. */
+function resolveCacheDir(wanted: string | null, at: Surroundings): string | null {
+  if (wanted !== null) return wanted.toLowerCase() === "none" ? null : expandPath(wanted, at);
+  const root = cacheRoot(at);
+  return root === null ? null : path.join(root, "dalle-server");
+}
+
+/** The cache folder of the user; null for a user who has neither a home nor a variable for it. */
+function cacheRoot(at: Surroundings): string | null {
+  const named = readPath(at, "XDG_CACHE_HOME");
+  return named ?? (at.home === null ? null : path.join(at.home, ".cache"));
+}
+
+function findHubCache(at: Surroundings): string | null {
+  const root = cacheRoot(at);
+  const hubHome =
+    readPath(at, "HF_HOME") ?? (root === null ? null : path.join(root, "huggingface"));
+  return readPath(at, "HF_HUB_CACHE") ?? (hubHome === null ? null : path.join(hubHome, "hub"));
+}
+
+function readPath(at: Surroundings, name: string): string | null {
+  const text = readVariable(at, name);
+  return text === null ? null : expandPath(text, at);
 }
 
 /** An empty variable counts as not set. */
@@ -152,7 +181,9 @@ function readVariable(at: Surroundings, name: string): string | null {
   return text === undefined || text === "" ? null : text;
 }
 
-function defaultPython(packageRoot: string): string {
-  const own = path.join(packageRoot, ".venv", "bin", "python");
+/** A path is resolved like every other; a bare name is looked up in PATH. */
+function resolvePython(wanted: string | null, at: Surroundings): string {
+  if (wanted !== null) return wanted.includes("/") ? expandPath(wanted, at) : wanted;
+  const own = path.join(at.packageRoot, ".venv", "bin", "python");
   return existsSync(own) ? own : "python3";
 }

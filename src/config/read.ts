@@ -5,6 +5,9 @@ import { findNearest } from "./nearest.js";
 const ENV_PREFIX = "DALLE_";
 /** Variables of the set-up, and those that the server gives to its sidecar; never settings. */
 const OTHER_VARIABLES = /^DALLE_(?:PYTHON$|SETUP_|SIDECAR_)/;
+/** What Kubernetes and Docker set for each service that a container can see, named after the service. */
+const SERVICE_LINK = /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)$/;
+const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//;
 const FLAG_NAMES = FLAGS.map((flag) => flag.name);
 
 interface RawValue {
@@ -17,6 +20,12 @@ interface Arguments {
   readonly values: ReadonlyMap<string, RawValue>;
   readonly action: "serve" | "help" | "help_all" | "version";
   readonly problems: readonly string[];
+}
+
+export interface Environment {
+  readonly values: ReadonlyMap<string, RawValue>;
+  /** What was ignored, a sentence each. */
+  readonly warnings: readonly string[];
 }
 
 /** The environment variable of a flag: `save_to_disk` is `DALLE_SAVE_TO_DISK`. */
@@ -53,21 +62,41 @@ export function readFlags(argv: readonly string[]): Arguments {
   return { values, action, problems };
 }
 
-/** Reads `DALLE_*` variables. An empty variable counts as not set. */
-export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Arguments {
+/**
+ * Reads `DALLE_*` variables. An empty variable counts as not set; one that is no setting of ours is
+ * only a warning, for other programs may share the prefix.
+ */
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Environment {
   const values = new Map<string, RawValue>();
-  const problems: string[] = [];
+  const unknown: string[] = [];
+  const links: string[] = [];
   const known = new Map(FLAG_NAMES.map((name) => [envName(name), name]));
   for (const [variable, text] of Object.entries(env)) {
     if (!variable.startsWith(ENV_PREFIX) || text === undefined || text === "") continue;
     const name = known.get(variable);
-    if (name !== undefined) values.set(name, { text, source: variable });
-    else if (!OTHER_VARIABLES.test(variable)) {
-      const written = variable.slice(ENV_PREFIX.length).toLowerCase();
-      problems.push(describeUnknown("environment variable", variable, written, envName));
-    }
+    if (SERVICE_ADDRESS.test(text) || SERVICE_LINK.test(variable)) links.push(variable);
+    else if (name !== undefined) values.set(name, { text, source: variable });
+    else if (!OTHER_VARIABLES.test(variable)) unknown.push(describeVariable(variable));
   }
-  return { values, action: "serve", problems };
+  return { values, warnings: [...describeIgnored(unknown), ...describeLinks(links)] };
+}
+
+function describeVariable(variable: string): string {
+  const nearest = findNearest(variable.slice(ENV_PREFIX.length).toLowerCase(), FLAG_NAMES);
+  return nearest === null ? variable : `${variable} (did you mean ${envName(nearest)}?)`;
+}
+
+function describeIgnored(unknown: readonly string[]): string[] {
+  return unknown.length === 0
+    ? []
+    : [`Ignored environment variables that are not settings: ${unknown.join(", ")}`];
+}
+
+function describeLinks(links: readonly string[]): string[] {
+  const remedy = "enableServiceLinks: false in the pod's specification turns them off";
+  return links.length === 0
+    ? []
+    : [`Ignored the service links of Kubernetes or Docker in ${links.join(", ")}; ${remedy}`];
 }
 
 /** Checks the values against the table; every wrong one becomes a sentence in `problems`. */

@@ -37,7 +37,12 @@ export function listHealthMetrics(health: HealthReport): readonly HealthMetric[]
   return [...ofServer, ...ofSidecars];
 }
 
-function readServer({ queue, saving, ...health }: HealthReport): readonly Row<Reading>[] {
+function readServer({
+  queue,
+  saving,
+  droppedLogLines,
+  ...health
+}: HealthReport): readonly Row<Reading>[] {
   const { version, model, ready, state } = health;
   const outcomes = {
     completed: queue.completedJobs,
@@ -68,6 +73,7 @@ function readServer({ queue, saving, ...health }: HealthReport): readonly Row<Re
     ],
     ["images_saved_total", "Images that were saved to disk.", saving?.savedCount ?? 0],
     ["image_save_failures_total", "Images that could not be saved.", saving?.failedCount ?? 0],
+    ["log_lines_dropped_total", "Log lines that could not be written.", droppedLogLines],
   ];
 }
 

@@ -17,12 +17,17 @@ interface HealthSources {
   readonly queue: QueueReport;
   /** Null when saving to disk is off. */
   readonly saving: StoreReport | null;
+  /** Log lines that could not be written. */
+  readonly droppedLogLines: number;
   /** Why a request would not run now; null when it would. */
   readonly refusal: AppError | null;
 }
 
 /** The answer of `/health_check`. */
-export interface HealthReport extends Pick<HealthSources, "version" | "queue" | "saving"> {
+export interface HealthReport extends Pick<
+  HealthSources,
+  "version" | "queue" | "saving" | "droppedLogLines"
+> {
   /** True as long as the process can answer at all. */
   readonly success: true;
   readonly state: SidecarStatus["state"] | "stopping";
@@ -52,7 +57,7 @@ export type SidecarHealth = Omit<SidecarStatus, "since" | "lastFailure" | "nextT
 };
 
 export function buildHealth(sources: HealthSources): HealthReport {
-  const { version, sidecar, queue, saving, refusal } = sources;
+  const { version, sidecar, queue, saving, droppedLogLines, refusal } = sources;
   return {
     success: true,
     state: sources.isStopping ? "stopping" : sidecar.state,
@@ -66,6 +71,7 @@ export function buildHealth(sources: HealthSources): HealthReport {
     sidecars: sources.sidecars.map(toSidecarHealth),
     queue,
     saving,
+    droppedLogLines,
   };
 }
 

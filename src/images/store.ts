@@ -1,7 +1,8 @@
 /** Saves images to disk, each whole or not at all. */
-import { access, mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { ImageFormat } from "./encode.js";
+import { hasErrorCode, makeFolders } from "./folders.js";
 import { createSafeName, formatStamp } from "./names.js";
 
 export interface SaveRequest {
@@ -77,23 +78,6 @@ export class ImageStore {
   }
 }
 
-/**
- * Creates a folder and those above it that are missing. `mkdir` with `recursive` never ends where the
- * system says of a new folder in an existing one that there is no such place, as /proc does.
- */
-async function makeFolders(folder: string): Promise<void> {
-  const isThere = await access(folder).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) return;
-  await makeFolders(path.dirname(folder));
-  await mkdir(folder).catch((error: unknown) => {
-    // Another request has made it meanwhile.
-    if (!hasErrorCode(error, "EEXIST")) throw error;
-  });
-}
-
 async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
   const unfinished = `${file}.unfinished`;
   try {
@@ -103,8 +87,4 @@ async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
     await rm(unfinished, { force: true }).catch(() => undefined);
     throw error;
   }
-}
-
-function hasErrorCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

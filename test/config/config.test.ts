@@ -2,7 +2,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { containing } from "../support/matchers.js";
+import { readCommand } from "../../src/config/config.js";
+import { containing, matching } from "../support/matchers.js";
 import { Machine, type Env } from "../support/machine.js";
 
 const MINI_ADDRESS = "hf:dalle-mini/dalle-mini@c8e67bc58edda0333009fa358752ca2dca56bc40";
@@ -113,11 +114,6 @@ describe("wrong settings", () => {
     [["--save-disk"], {}, "did you mean --save_to_disk?"],
     [["--zzzzzzzzzz"], {}, "--help all lists the valid ones"],
     [["--nope", "1"], {}, "--help all lists the valid ones"],
-    [
-      [],
-      { DALLE_PROT: "1" },
-      `unknown environment variable "DALLE_PROT": did you mean DALLE_PORT?`,
-    ],
     [["serve"], {}, `unexpected argument "serve"`],
     [["-p", "1"], {}, `unexpected argument "-p"`],
     [["--port"], {}, "--port needs a value: PORT"],
@@ -165,6 +161,73 @@ describe("wrong settings", () => {
   test("are all listed at once", () => {
     const readAll = () => read(["--port", "x", "--prot", "1"], { DALLE_SLOTS: "0" });
     expect(readAll).toThrow(/:\n(?: {2}- .*\n){3}\(/);
+  });
+});
+
+describe("variables that are not settings", () => {
+  const cases: readonly (readonly [string, Env, readonly RegExp[]])[] = [
+    [
+      "of another program",
+      { DALLE_API_KEY: "x", DALLE_REVERSE_PROXY: "y" },
+      [/not settings: DALLE_API_KEY, DALLE_REVERSE_PROXY$/],
+    ],
+    ["with a typing error", { DALLE_PROT: "1" }, [/DALLE_PROT \(did you mean DALLE_PORT\?\)/]],
+    [
+      "of a service called dalle-server",
+      { DALLE_SERVER_SERVICE_HOST: "10.0.0.1", DALLE_SERVER_PORT: "tcp://10.0.0.1:8000" },
+      [/service links .* in DALLE_SERVER_SERVICE_HOST, DALLE_SERVER_PORT; enableServiceLinks/],
+    ],
+    [
+      "of a service called dalle",
+      { DALLE_PORT: "tcp://10.0.0.1:80", DALLE_PORT_80_TCP_ADDR: "10.0.0.1" },
+      [/DALLE_PORT, DALLE_PORT_80_TCP_ADDR/],
+    ],
+    [
+      "of both kinds",
+      { DALLE_X: "1", DALLE_SERVICE_PORT_HTTP: "80" },
+      [/DALLE_X/, /DALLE_SERVICE_PORT_HTTP/],
+    ],
+    ["that are none at all", { DALLE_SIDECAR_TOKEN: "x", DALLE_PYTHON: "p", OTHER: "1" }, []],
+  ];
+  test.each(cases)(
+    "%s are ignored with one warning a kind, and the settings hold",
+    (_name, env, warnings) => {
+      const config = read([], env);
+      expect(config.warnings).toEqual(warnings.map((words) => matching(words)));
+      expect(config.port).toBe(8000);
+    },
+  );
+});
+
+describe("paths", () => {
+  test.each([
+    [["--save_to_disk", "--output_dir", "~/pictures"], {}, "outputDir", "home/pictures"],
+    [["--save_to_disk", "--output_dir", "pictures~"], {}, "outputDir", "pictures~"],
+    [["--save_to_disk"], { DALLE_OUTPUT_DIR: "~" }, "outputDir", "home"],
+    [["--sidecar_python", "~/bin/python"], {}, "python", "home/bin/python"],
+    [["--sidecar_python", "bin/python"], {}, "python", "bin/python"],
+  ] as const)("%j with %j: %s is %s", (argv, env, name, expected) => {
+    expect(read([...argv], env)[name]).toBe(path.join(machine.root, expected));
+  });
+
+  test("~ in the variables of the caches is the home folder, as for the sidecar", () => {
+    const { cacheDir } = read([], { XDG_CACHE_HOME: "~/caches" }).sidecar.config;
+    expect(cacheDir).toBe(path.join(machine.root, "home", "caches", "dalle-server"));
+  });
+
+  test("a user without a home keeps no compiled programs, and only ~ is refused", () => {
+    const at = {
+      argv: [],
+      env: {},
+      cwd: machine.root,
+      home: null,
+      packageRoot: machine.packageRoot,
+    };
+    expect(readCommand(at)).toMatchObject({ config: { sidecar: { config: { cacheDir: null } } } });
+    expect(readCommand({ ...at, argv: ["models"] })).toMatchObject({ action: "models" });
+    expect(() => readCommand({ ...at, argv: ["--cache_dir", "~/x"] })).toThrow(
+      "this user has none",
+    );
   });
 });
 

@@ -1,11 +1,17 @@
 """The compute thread on a real checkpoint: commands in, messages out."""
 
 import queue
+import shutil
 from dataclasses import replace
 
 import jax
+import numpy as np
 import pytest
+from support.damage import copy, edit_leaf
 from support.goldens import VQGAN_FOLDER, model_folder
+from tokenizers import Regex, Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Split
 
 from sidecar.compute import ComputeThread, start_compute
 from sidecar.engine.engine import Engine
@@ -164,6 +170,73 @@ def test_a_prompt_that_is_being_read_counts_as_work_and_not_as_idleness(loaded, 
     assert phases == ["generate"]
 
 
+def test_two_attempts_of_one_task_end_in_two_images_each_with_its_own_seed(loaded):
+    alone = []
+    for seed in (5, 6):
+        loaded.thread.submit(replace(TASK, seed=seed))
+        alone.append(loaded.until(Image)[-1].payload)
+
+    loaded.thread.submit(TASK)
+    loaded.thread.submit(replace(TASK, attempt=2, seed=6))
+    first, second = loaded.until(Image), loaded.until(Image)
+
+    images = {image.attempt: (image.seed, image.payload) for image in (first[-1], second[-1])}
+    assert images == {1: (5, alone[0]), 2: (6, alone[1])}
+    progress = [message.tasks for message in first if isinstance(message, Progress)]
+    assert all([task_id for task_id, _ in tasks] == ["task"] for tasks in progress)
+
+
+def test_a_cancel_ends_every_attempt_that_came_before_it_and_none_that_comes_after(loaded):
+    for attempt in (1, 2):
+        loaded.thread.submit(replace(TASK, attempt=attempt))
+    loaded.thread.submit(Cancel("task"))
+    loaded.thread.submit(replace(TASK, attempt=3))
+    messages = loaded.until(Image)
+    failed = [message.attempt for message in messages if isinstance(message, Failed)]
+    assert (sorted(failed), messages[-1].attempt) == ([1, 2], 3)
+
+
+def test_a_deadline_ends_its_own_attempt_alone(loaded):
+    loaded.thread.submit(replace(TASK, deadline_in_ms=0))
+    loaded.thread.submit(replace(TASK, attempt=2))
+    failed, image = loaded.until(Failed)[-1], loaded.until(Image)[-1]
+    assert (failed.attempt, failed.code, image.attempt) == (1, "deadline_exceeded", 2)
+
+
+def panic():
+    """What the tokenizer does when its expression gives up: no Exception, a panic of Rust."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = Split(Regex("(?:a|a|aa)+(?=c)"), "isolated")
+    tokenizer.encode("a" * 40 + "b")
+
+
+def exhaust():
+    raise MemoryError
+
+
+def find_no_key():
+    raise KeyError("word")
+
+
+@pytest.mark.parametrize("fail", [panic, exhaust, find_no_key])
+def test_whatever_fails_while_a_task_is_prepared_fails_that_task_alone(loaded, monkeypatch, fail):
+    def prepare(command, model):
+        if command.task_id == "bad":
+            fail()
+        return prepare_task(command, model)
+
+    monkeypatch.setattr("sidecar.compute.prepare_task", prepare)
+    loaded.thread.submit(replace(TASK, task_id="bad"))
+    loaded.thread.submit(TASK)
+
+    failed, image = loaded.until(Failed)[-1], loaded.until(Image)[-1]
+
+    assert (failed.task_id, failed.attempt, failed.code) == ("bad", 1, "engine_error")
+    assert not failed.fatal
+    assert not failed.retryable
+    assert image.task_id == "task"
+
+
 class FullDevice:
     """Takes the place of `Engine.step`; fails with more than `limit` tasks, as XLA does."""
 
@@ -205,6 +278,21 @@ def test_a_full_device_halves_the_batch_and_the_same_images_are_made(loaded, mon
     sidecar.thread.join()
 
 
+@pytest.mark.parametrize("fail", [panic, exhaust, find_no_key])
+def test_whatever_ends_the_thread_is_a_fatal_failure_and_never_silence(monkeypatch, fail):
+    sidecar = Sidecar(CONFIG)
+    sidecar.until(Ready)
+    monkeypatch.setattr(Engine, "step", lambda _engine: fail())
+    sidecar.thread.submit(TASK)
+
+    failed = sidecar.until(Failed)[-1]
+
+    assert (failed.task_id, failed.code) == (None, "engine_error")
+    assert failed.fatal
+    assert failed.retryable
+    sidecar.thread.join()
+
+
 @pytest.mark.parametrize(
     ("limit", "status", "code"),
     [(0, "RESOURCE_EXHAUSTED", "out_of_memory"), (0, "INTERNAL", "device_error")],
@@ -237,3 +325,30 @@ def test_a_checkpoint_that_cannot_be_served_is_a_permanent_failure(change, code,
     assert words in failed.message
     assert f"{code}: {failed.message}" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def fill_with(number):
+    return lambda leaf: np.full_like(leaf, number)
+
+
+@pytest.mark.parametrize(
+    ("source", "leaf", "edit", "words"),
+    [
+        ("checkpoint", "lm_head/kernel", fill_with(3e38), "logits of the first image"),
+        ("checkpoint", "lm_head/kernel", fill_with(0), "logits of the first image"),
+        ("vqgan", "decoder/conv_out/kernel", fill_with(3e38), "pixels of the first image"),
+    ],
+)
+def test_a_model_that_computes_nonsense_from_finite_weights_is_never_ready(
+    tmp_path, source, leaf, edit, words
+):
+    folder = tmp_path / source
+    original = VQGAN_FOLDER if source == "vqgan" else model_folder("mini-scan")
+    shutil.copytree(original, folder, copy_function=copy)
+    edit_leaf(folder, leaf, edit)
+
+    failed = Sidecar(replace(CONFIG, **{source: str(folder)})).until(Failed)[-1]
+
+    assert (failed.task_id, failed.code, failed.retryable) == (None, "checkpoint_invalid", False)
+    assert words in failed.message
+    assert "finite" in failed.message

@@ -163,6 +163,26 @@ def test_a_cancel_is_obeyed_and_one_for_nobody_is_ignored(host, tmp_path):
     assert (failed.task_id, failed.code, failed.fatal) == ("a", "cancelled", False)
 
 
+def test_a_second_attempt_outlives_the_cancel_of_the_first_and_a_drain(
+    host: Host, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    host.start_ready("--gate", str(gate))
+    host.send(make_task())
+    host.send(Cancel("a"))
+    host.send(make_task(attempt=2))
+    host.send(Drain())
+    failed = host.expect(Failed)
+
+    gate.touch()
+    image = host.expect_one_of(Image, Bye)
+
+    assert (failed.attempt, failed.code) == (1, "cancelled")
+    assert isinstance(image, Image)
+    assert image.attempt == 2
+    assert isinstance(host.expect_one_of(Image, Bye), Bye)
+
+
 @pytest.mark.parametrize("how", ["DRAIN", "SIGTERM", "SIGINT"])
 def test_a_drain_finishes_what_runs_and_takes_nothing_new(host, tmp_path, how):
     gate = tmp_path / "gate"

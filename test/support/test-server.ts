@@ -54,6 +54,7 @@ export async function startTestServer(options: TestServerOptions = {}) {
     sidecars: sidecar,
     store,
     log,
+    droppedLogLines: () => 0,
   });
   const port = await server.listen(0, "127.0.0.1");
   const url = `http://127.0.0.1:${port}`;

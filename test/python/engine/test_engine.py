@@ -62,6 +62,10 @@ def tokens_in_slot(engine, slot):
     return np.asarray(engine._batch.tokens[slot])
 
 
+def engine_batches(engine):
+    return [engine._batch]
+
+
 @pytest.mark.parametrize("name", ["mini-scan", "variant-hot-extra-ids"])
 def test_greedy_tokens_with_and_without_guidance_are_upstreams(name):
     """Two prompts, each with and without guidance, decode side by side in one batch."""
@@ -112,11 +116,25 @@ def test_a_cancelled_task_frees_its_slot_and_gives_no_image(engine, want):
         engine.admit(golden_task(want, row))
     engine.step()
     assert engine.free_slots == 0
-    assert engine.cancel("row 2")
+    assert engine.cancel(("row 2", 1))
     assert engine.free_slots == 1
-    assert not engine.cancel("row 2")
+    assert not engine.cancel(("row 2", 1))
     assert set(run(engine)) == {"row 0", "row 1", "row 3"}
     assert engine.free_slots == 4
+
+
+@pytest.mark.parametrize("end", ["finished", "cancelled", "cancelled before its first chunk"])
+def test_a_free_slot_asks_for_nothing_whatever_its_last_task_asked_for(engine, want, end):
+    wide = replace(UPSTREAM_SAMPLING, top_k=0, top_p=0.5, temperature=2.0)
+    engine.admit(golden_task(want, 0, task_id="wide", sampling=wide))
+    if end == "finished":
+        run(engine)
+    elif end == "cancelled":
+        engine.step()
+    engine.cancel(("wide", 1))
+    for batch in engine_batches(engine):
+        assert {float(value) for part in batch.settings for value in part} == {1.0}
+        assert set(np.asarray(batch.positions)) == {64}
 
 
 def test_progress_counts_the_tokens_of_each_running_task(engine, want):

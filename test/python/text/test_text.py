@@ -1,6 +1,7 @@
 """The text path against what upstream makes of the same prompts."""
 
 import functools
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -59,6 +60,43 @@ def test_normalized_text_ids_and_mask_equal_upstreams(entry: dict[str, Any]) -> 
     assert encoded.ids.tolist() == entry["input_ids"]
     assert encoded.mask.tolist() == entry["attention_mask"]
     assert encoded.live_count == sum(entry["attention_mask"])
+
+
+def test_no_prompt_of_a_large_set_is_normalized_otherwise_than_upstream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Random sentences, strings over the alphabet of each rule, all of Unicode's basic plane, emoji.
+
+    Upstream's random word for <person> was fixed to "someone" when the answers were made.
+    """
+    monkeypatch.setattr("sidecar.text.normalizer._PERSON_WORDS", ("someone",))
+    with gzip.open(UPSTREAM / "text-more.json.gz", "rt", encoding="utf-8") as file:
+        answers: list[tuple[str, str]] = json.load(file)
+    listed = normalizer(UPSTREAM / "enwiki-words-frequency.txt")
+    wrong = [
+        (prompt, listed.normalize(prompt))
+        for prompt, expected in answers
+        if listed.normalize(prompt) != expected
+    ]
+    assert len(answers) == 75_307
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a jack-o-lantern on a porch", " a jack o, lantern on a porch"),
+        ("R-2-D-2", " r 2, d 2"),
+        ("1,000,000,000 stars", " 1000000000 stars"),
+        ("lakh 12,34,56,789 rupees", " lakh 12, 3456789 rupees"),
+        ("E = mc^2", " e, mc^2"),
+        ("^_^", " ^ ^"),
+    ],
+)
+def test_signs_between_letters_and_digits_follow_upstreams_rules(
+    prompt: str, expected: str
+) -> None:
+    assert normalizer(None).normalize(prompt) == expected
 
 
 @pytest.mark.parametrize("entry", RANDOM, ids=name_of)
