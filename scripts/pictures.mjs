@@ -26,16 +26,14 @@ async function readJson(path) {
 }
 
 /**
- * @param {string} url
- * @param {string} kind - first part of the file names
+ * @param {string} kind first part of the file names
  * @param {readonly string[]} texts
  * @returns {Promise<{ file: string, text: string }[]>}
  */
-async function draw(url, kind, texts) {
+async function draw(kind, texts) {
   const drawn = [];
   for (const [index, text] of texts.entries()) {
-    const body = JSON.stringify({ text, seed: index });
-    const response = await fetch(`${url}/dalle`, { method: "POST", body });
+    const response = await server.post({ text, seed: index });
     const { generatedImages } = answerSchema.parse(await response.json());
     const file = `${kind}-${String(index + 1).padStart(2, "0")}.png`;
     await writeFile(join(FOLDER, file), Buffer.from(generatedImages[0], "base64"));
@@ -64,12 +62,9 @@ await mkdir(FOLDER, { recursive: true });
 const flags = ["--model_version", "Nano", "--img_format", "PNG"];
 const server = await BuiltServer.start({ flags });
 await server.untilReady();
-const thingPictures = await draw(server.url, "thing", things);
-const shapePictures = await draw(
-  server.url,
-  "shape",
-  sentences.map(({ text }) => text),
-);
+const thingPictures = await draw("thing", things);
+const shapeTexts = sentences.map(({ text }) => text);
+const shapePictures = await draw("shape", shapeTexts);
 await server.stop();
 await server.dispose();
 
@@ -96,10 +91,7 @@ await writeFile(join(ROOT, "docs", "pictures.md"), page);
 const readme = await readFile(join(ROOT, "README.md"), "utf8");
 if (!README_GRID.test(readme)) throw new Error("README.md has no place marked for the pictures");
 const grid = table(thingPictures.slice(0, README_PICTURES), "docs/pictures", README_COLUMNS);
-await writeFile(
-  join(ROOT, "README.md"),
-  readme.replace(README_GRID, (_, before, after) => `${before}\n${grid}\n${after}`),
-);
-process.stdout.write(
-  `${thingPictures.length + shapePictures.length} pictures in docs/pictures.md\n`,
-);
+const filled = readme.replace(README_GRID, (_, before, after) => `${before}\n${grid}\n${after}`);
+await writeFile(join(ROOT, "README.md"), filled);
+const count = thingPictures.length + shapePictures.length;
+process.stdout.write(`${count} pictures in docs/pictures.md\n`);

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { text as readText } from "node:stream/consumers";
+import { execa } from "execa";
 import { z } from "zod";
 import { readHealth } from "./health.mjs";
 import { MAIN } from "./paths.mjs";
@@ -216,14 +216,12 @@ export class BuiltServer {
  * @param {Readonly<Record<string, string>>} [env] added to the environment
  */
 export async function runServer(flags, env = {}) {
-  const child = spawn(process.execPath, [MAIN, ...flags], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...env },
+  const ended = await execa(process.execPath, [MAIN, ...flags], {
+    env,
+    reject: false,
+    stdin: "ignore",
   });
-  const ended = once(child, "close");
-  const [stdout, stderr] = await Promise.all([readText(child.stdout), readText(child.stderr)]);
-  await ended;
-  return { code: child.exitCode, stdout, stderr };
+  return { code: ended.exitCode, stdout: ended.stdout, stderr: ended.stderr };
 }
 
 /**

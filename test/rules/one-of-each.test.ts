@@ -17,7 +17,7 @@ function findFiles(pattern: RegExp): string[] {
 
 test.each([
   ["/proc/PID/stat is read", /\/stat`/, "src/sidecar/process/procfs.ts"],
-  ["a program of dist/ is spawned", /spawn\([^)]*\bMAIN\b/, "test/harness/built-server.mjs"],
+  ["a program of dist/ is spawned", /\[[^\]]*\bMAIN\b/, "test/harness/built-server.mjs"],
   ["a sidecar program is put in place", /DALLE_SIDECAR_PROGRAM:/, "test/harness/built-server.mjs"],
   ["the fake sidecar is named", /fake_sidecar\.py"/, "test/harness/paths.mjs"],
 ])("%s in one file only", (_title, pattern, file) => {

@@ -67,28 +67,26 @@ const BURST_REQUESTS = 25;
 const MENDED_MS = 4_000;
 
 /**
- * @param {object} options
- * @param {number} options.seed
- * @param {number} options.durationMs
- * @param {Pace} options.pace
- * @param {readonly FaultName[]} options.faults none: nothing goes wrong
- * @param {string} options.name
- * @returns {Schedule}
+ * @typedef {object} Plan
+ * @property {string} name
+ * @property {number} seed
+ * @property {number} durationMs
+ * @property {Pace} pace
+ * @property {readonly FaultName[]} faults none: nothing goes wrong
  */
-export function createSchedule({ seed, durationMs, pace, faults, name }) {
-  const requests = planRequests(createRandom(seed), durationMs, pace, name);
-  const random = createRandom(seed ^ 0x5f5f5f5f);
-  const planned = planFaults(random, durationMs, pace, faults);
-  return { name, durationMs, requests, faults: planned };
-}
 
 /**
- * @param {import("./random.mjs").Random} random
- * @param {number} durationMs
- * @param {Pace} pace
- * @param {string} name
+ * @param {Plan} plan
+ * @returns {Schedule}
  */
-function planRequests(random, durationMs, pace, name) {
+export function createSchedule(plan) {
+  const { name, durationMs } = plan;
+  return { name, durationMs, requests: planRequests(plan), faults: planFaults(plan) };
+}
+
+/** @param {Plan} plan */
+function planRequests({ name, seed, durationMs, pace }) {
+  const random = createRandom(seed);
   /** @type {PlannedRequest[]} */
   const requests = [];
   const add = (/** @type {number} */ atMs) => {
@@ -126,33 +124,20 @@ function planRequest(random, { maxImages }, atMs, prompt) {
   };
 }
 
-/**
- * @param {import("./random.mjs").Random} random
- * @param {number} durationMs
- * @param {Pace} pace
- * @param {readonly FaultName[]} names
- */
-function planFaults(random, durationMs, pace, names) {
-  const [first, ...others] = names;
+/** @param {Plan} plan */
+function planFaults({ seed, durationMs, pace, faults: [first, ...others] }) {
   if (first === undefined) return [];
+  const random = createRandom(seed ^ 0x5f5f5f5f);
+  const cycleMs = Math.min(CYCLE_MS, durationMs);
   /** @type {Fault[]} */
   const faults = [];
   const gap = () => random.between(0.3, 1.7) * pace.faultGapMs;
   for (let atMs = gap(); atMs < durationMs; atMs += gap()) {
     // Drawn even when it is not used: a longer soak begins like a shorter one.
     const fault = { atMs, name: random.pick([first, ...others]), target: random.integer(0, 63) };
-    if (!isQuiet(atMs, durationMs)) faults.push(fault);
+    if (atMs % cycleMs <= (1 - QUIET_SHARE) * cycleMs) faults.push(fault);
   }
   return faults;
-}
-
-/**
- * @param {number} atMs
- * @param {number} durationMs
- */
-function isQuiet(atMs, durationMs) {
-  const cycleMs = Math.min(CYCLE_MS, durationMs);
-  return atMs % cycleMs > (1 - QUIET_SHARE) * cycleMs;
 }
 
 /**

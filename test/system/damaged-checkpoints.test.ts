@@ -78,39 +78,36 @@ async function readRefusal(response: Response) {
 test.concurrent.for(CASES)(
   "%s: given up for good after one start, with the reason",
   LIMIT,
-  async ([damage, code, words], { expect }) => {
+  async ([damage, code, words], { expect, onTestFinished }) => {
     const server = await start(damage);
-    try {
-      const {
-        state,
-        sidecar,
-        reason: unreadiness,
-      } = await server.untilHealth((health) => health.sidecar.lastFailure !== null, START_LIMIT_MS);
-      expect(state).toBe("failed");
-      expect(sidecar).toMatchObject({ state, generation: 1, restarts: 0, pid: null });
-      expect(sidecar).toMatchObject({ nextTryAt: null, failures: { [code]: 1 } });
-      expect(sidecar.lastFailure).toMatchObject({ code, reason: containing(words) });
-      expect(unreadiness).toContain(words);
-      const refusal = { status: 503, message: containing(words) };
-      expect(await readRefusal(await fetch(`${server.url}/ready`))).toEqual(refusal);
-      expect(await readRefusal(await server.post({ text: "a red circle" }))).toEqual(refusal);
-      expect(server.orders.listRunning()).toEqual([]);
-      expect(server.orders.listAll()).toHaveLength(1);
-    } finally {
-      await server.dispose();
-    }
+    onTestFinished(() => server.dispose());
+    const { state, sidecar, reason } = await server.untilHealth(
+      (health) => health.sidecar.lastFailure !== null,
+      START_LIMIT_MS,
+    );
+    expect(state).toBe("failed");
+    expect(sidecar).toMatchObject({ state, generation: 1, restarts: 0, pid: null });
+    expect(sidecar).toMatchObject({ nextTryAt: null, failures: { [code]: 1 } });
+    expect(sidecar.lastFailure).toMatchObject({ code, reason: containing(words) });
+    expect(reason).toContain(words);
+    const refusal = { status: 503, message: containing(words) };
+    expect(await readRefusal(await fetch(`${server.url}/ready`))).toEqual(refusal);
+    expect(await readRefusal(await server.post({ text: "a red circle" }))).toEqual(refusal);
+    expect(server.orders.listRunning()).toEqual([]);
+    expect(server.orders.listAll()).toHaveLength(1);
   },
 );
 
-test.concurrent("what is whole is read within the same memory", LIMIT, async ({ expect }) => {
-  const server = await start("none");
-  try {
+test.concurrent(
+  "what is whole is read within the same memory",
+  LIMIT,
+  async ({ expect, onTestFinished }) => {
+    const server = await start("none");
+    onTestFinished(() => server.dispose());
     const { sidecar } = await server.untilHealth(
       (health) => health.sidecar.phase?.name === "compile" || health.sidecar.lastFailure !== null,
       START_LIMIT_MS,
     );
     expect(sidecar.lastFailure).toBeNull();
-  } finally {
-    await server.dispose();
-  }
-});
+  },
+);
