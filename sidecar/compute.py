@@ -5,7 +5,6 @@ so a new task, a cancel or a deadline takes effect within one chunk.
 """
 
 import logging
-import math
 import queue
 import threading
 import time
@@ -28,9 +27,6 @@ from sidecar.wire.messages import (
     SidecarConfig,
 )
 
-# After so long without a shortage the device is asked for more again.
-QUIET_S = 300.0
-
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +48,6 @@ class ComputeThread(threading.Thread):
         self._waiting: deque[Task] = deque()
         self._running: dict[TaskKey, Task] = {}
         self._draining = False
-        self._short_at = -math.inf
         # Replaced as a whole, so that a reader in another thread never sees half of it.
         self._pulse = ("starting", time.monotonic())
 
@@ -108,7 +103,7 @@ class ComputeThread(threading.Thread):
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                self._free_memory(engine, error)
+                self._make_room(engine, error)
 
     def _obey(self, checkpoint: Checkpoint, engine: Engine, *, wait: bool) -> None:
         """Take every command that has arrived; with nothing to do, wait for the first."""
@@ -181,40 +176,25 @@ class ComputeThread(threading.Thread):
                 )
             )
 
-    def _free_memory(self, engine: Engine, error: Exception) -> None:
-        """Give back what nobody waits for; short again soon after, go on with fewer slots."""
-        is_first = self._quiet_s() >= QUIET_S
-        had_prompts = engine.forget_prompts()
-        slots = engine.slots
-        if not (is_first and had_prompts):
-            slots = engine.fewer_slots(slots)
-        self._make_room(engine, slots, error)
-
-    def _make_room(self, engine: Engine, slots: int, error: Exception) -> None:
-        """Go on with that many slots, or as many fewer as it takes. Raises when none fits.
-
-        The running tasks start again with their seeds.
-        """
+    def _make_room(self, engine: Engine, error: Exception) -> None:
+        """Go on with half the batch; its tasks start again with their seeds. Raises at one slot."""
         self._waiting.extendleft(reversed(self._running.values()))
         self._running.clear()
-        self._short_at = time.monotonic()
-        while slots > 0:
+        while True:
+            if not engine.shrink():
+                raise error
+            slots = engine.free_slots
             log.warning("out of device memory: going on with %d slots (%s)", slots, error)
             self._beat("compile")
             try:
-                engine.resize(slots)
                 engine.compile(lambda _done, _total: self._beat("compile"))
-                return
             except Exception as again:
                 if not is_out_of_memory(again):
                     raise
                 error = again
-            slots = engine.fewer_slots(slots)
-        raise error
-
-    def _quiet_s(self) -> float:
-        """Seconds since the device was last short of memory."""
-        return time.monotonic() - self._short_at
+            else:
+                engine.compile_between()
+                return
 
     def _end(self, engine: Engine, task: Task, code: str, message: str) -> None:
         """Take a task out, wherever it is."""

@@ -19,8 +19,7 @@ from sidecar import exit_codes
 from sidecar.checkpoint.sampling_defaults import find_misfit
 from sidecar.wire.messages import SamplingSettings
 
-# Whole tiles of the engine: an image is the same byte for byte whatever --count is.
-FEW_SLOTS, MOST_SLOTS = 4, 8
+MAX_SLOTS = 8
 CHUNK_TOKENS = 64
 
 
@@ -47,7 +46,7 @@ def _draw(options: argparse.Namespace, sampling: SamplingSettings) -> None:
     folder, vqgan_folder = find_folders(
         options.checkpoint, options.vqgan, lambda _done, _total: None
     )
-    slots = FEW_SLOTS if options.count <= FEW_SLOTS else MOST_SLOTS
+    slots = min(options.count, MAX_SLOTS)
     checkpoint = load_checkpoint(folder, vqgan_folder, precision=options.precision, slots=slots)
     engine = checkpoint.create_engine(slots=slots, chunk_tokens=CHUNK_TOKENS)
     seeds = [(options.seed + index) % 2**32 for index in range(options.count)]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from sidecar.checkpoint.folder import CheckpointFolders, load_weights, open_checkpoint, open_text
 from sidecar.checkpoint.memory_check import check_memory
 from sidecar.checkpoint.weights import Weights
-from sidecar.engine.engine import Engine, SlotRequest, tile_slots
+from sidecar.engine.engine import Engine, SlotRequest
 from sidecar.hub.address import HubAddress, is_hub_address
 from sidecar.text import TextProcessor
 from sidecar.wire.messages import SamplingSettings
@@ -88,9 +88,7 @@ def load_checkpoint(
     found = open_checkpoint(folder, vqgan_folder)
     text = open_text(found)
     dtype = _choose_dtype(precision)
-    tile = tile_slots(slots)
-    held_slots = -(-slots // tile) * tile
-    check_memory(found.config, dtype, slots=held_slots, device=jax.devices()[0])
+    check_memory(found.config, dtype, slots=slots, device=jax.devices()[0])
     return Checkpoint(found, text, load_weights(found, dtype))
 
 

@@ -60,6 +60,7 @@ def start_up(config: SidecarConfig, emit: Emit, beat: Beat) -> tuple[Checkpoint,
     with phases.measure("warm_up"):
         _warm_up(engine, checkpoint, phases)
     emit(_create_ready(config, checkpoint, phases.seconds))
+    engine.compile_between()
     return checkpoint, engine
 
 

@@ -10,9 +10,6 @@ from sidecar.units import format_bytes
 
 # Programs, the VQGAN (0.2 GB in float32) and the interpreter.
 OVERHEAD_BYTES = 600_000_000
-# The remembered prompts: ten of Mega in bfloat16, twenty of Mini in float32, so that with the
-# default of 8 slots every job in service is read once.
-PROMPTS_BYTES = 128_000_000
 # The limit of a container, in both generations of cgroups.
 _LIMIT_FILES = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -56,11 +53,11 @@ def count_parameters(config: ModelConfig) -> int:
 
 
 def count_bytes(config: ModelConfig, dtype: jnp.dtype, slots: int) -> int:
-    """Bytes for the weights, the caches of all slots and prompts, and everything around them."""
+    """Bytes for the weights, the caches of all slots and everything around them."""
     cached_tokens = config.image_length + config.max_text_length
     # Keys and values, for the conditional and the unconditional row of each slot.
     cache = 4 * slots * config.decoder_layers * cached_tokens * config.d_model
-    return (count_parameters(config) + cache) * dtype.itemsize + PROMPTS_BYTES + OVERHEAD_BYTES
+    return (count_parameters(config) + cache) * dtype.itemsize + OVERHEAD_BYTES
 
 
 def check_memory(config: ModelConfig, dtype: jnp.dtype, *, slots: int, device: Device) -> None:

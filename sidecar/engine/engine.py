@@ -1,12 +1,12 @@
 """Who occupies which slot, and what to run next: the host side of generation.
 
-Knows ids and arrays, not prompts, sockets or threads. The slots are held in tiles of one size, and
-one program advances a tile: whatever runs beside a task, its arithmetic is that of the same
-instructions on the same shapes, and so its image is the same to the last bit.
+Knows ids and arrays, not prompts, sockets or threads. Programs exist for a few batch sizes (powers
+of two), and a chunk runs the smallest that holds all busy slots.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -14,14 +14,12 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jax.stages import Wrapped
+from jaxtyping import Int32, UInt8
 
-from sidecar.checkpoint.memory_check import PROMPTS_BYTES
 from sidecar.checkpoint.weights import Weights
-from sidecar.engine.prompts import Ids, PromptCache
 from sidecar.engine.slots import (
     Prompt,
-    SlotBatch,
     decode_chunk,
     draw_image,
     empty_batch,
@@ -35,9 +33,10 @@ from sidecar.model.sampling import SlotSampling
 from sidecar.model.vqgan_decoder import VQGANDecoder
 from sidecar.wire.messages import SamplingSettings
 
-# Few slots make a single image cheap, many a full batch; see docs/performance.md.
-CPU_TILE_SLOTS = 4
+# The images of one job arrive one after the other: its prompt is read once.
+REMEMBERED_PROMPTS = 32
 
+Ids = Int32[np.ndarray, "T"]
 # A task may be tried again before its first attempt has ended: both parts say which is meant.
 TaskKey: TypeAlias = tuple[str, int]
 
@@ -100,65 +99,46 @@ class Engine:
         """
         self.image_length = config.image_length
         self._weights = weights
+        self._unconditional = unconditional
         self._defaults = sampling
         self._chunk_tokens = chunk_tokens
-        self._most_slots = slots
+        self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
 
         model = DalleBart(config, weights.dtype)
-        compute = partial(jax.jit(partial(prefill, model)), weights.params)
-        self._prompts = PromptCache(compute, PROMPTS_BYTES)
-        self._unconditional = compute(*unconditional)
+        self._prefill = jax.jit(partial(prefill, model))
         self._fill_slot = jax.jit(fill_slot, donate_argnums=0)
         self._empty_slot = jax.jit(empty_slot, donate_argnums=0)
         self._draw_image = jax.jit(partial(draw_image, VQGANDecoder(vqgan_config)))
-        advance = partial(decode_chunk, model, vqgan_config.n_embed, chunk_tokens)
-        self._decode_chunk = jax.jit(advance, donate_argnums=1)
-        self._create_batch = jax.jit(partial(empty_batch, config), static_argnums=0)
-        self.resize(slots)
+        self._create_chunk = partial(decode_chunk, model, vqgan_config.n_embed)
+        self._create_batch = partial(empty_batch, config)
+        self._allocate(slots)
 
-    @property
-    def slots(self) -> int:
-        """How many tasks it takes, those that run included."""
-        return len(self._tasks)
+    def _allocate(self, slots: int) -> None:
+        """Set up that many free slots, and the programs that advance them, not compiled yet."""
+        self._tasks: list[TaskKey | None] = [None] * slots
+        self._drawn: list[int] = [0] * slots
+        self._decode_chunk = {
+            size: jax.jit(partial(self._create_chunk, size, self._chunk_tokens), donate_argnums=1)
+            for size in _batch_sizes(slots)
+        }
+        self._compiling: dict[int, Future[None]] = {}
+        empty = self._prefill(self._weights.params, *self._unconditional)
+        self._batch = jax.jit(partial(self._create_batch, slots))(empty)
 
-    def resize(self, slots: int) -> None:
-        """Hold that many free slots from now on; every running task loses its own.
+    def shrink(self) -> bool:
+        """Halve the batch, after the device ran out of memory; false when one slot is left.
 
-        Fewer slots than a tile are a tile of their own: call `compile` before the next `admit`.
+        Every running task loses its slot, and nothing is compiled: call `compile` before the next
+        `admit`.
         """
-        # Freed first: the new tiles may not fit beside the old ones. Should they not fit at all,
-        # there is no slot until the next call.
-        self._tiles: list[SlotBatch] = []
-        self._tasks: list[TaskKey | None] = []
-        self._drawn: list[int] = []
-        self._tile_slots = min(slots, tile_slots(self._most_slots))
-        while self.slots < slots:
-            self._add_tile(slots)
-
-    def fewer_slots(self, slots: int) -> int:
-        """The next smaller number of slots that holds less memory: a tile less, or half a tile."""
-        tile = tile_slots(self._most_slots)
-        return slots // 2 if slots <= tile else (slots - 1) // tile * tile
-
-    def grow(self) -> bool:
-        """Hold a tile more, or a wider one; false when there is no more or tasks are in the way.
-
-        The same as `resize` when it widens the tile.
-        """
-        tile = tile_slots(self._most_slots)
-        if self.slots == self._most_slots:
+        slots = len(self._tasks) // 2
+        if slots == 0:
             return False
-        if self._tile_slots == tile:
-            self._add_tile(self._most_slots)
-            return True
-        if self.running:
-            return False
-        self.resize(min(2 * self._tile_slots, tile))
+        # Freed first: the new batch may not fit beside the old one.
+        del self._batch
+        self._prompts.clear()
+        self._allocate(slots)
         return True
-
-    def forget_prompts(self) -> bool:
-        """Give back the memory of the remembered prompts; whether there were any."""
-        return self._prompts.clear()
 
     @property
     def free_slots(self) -> int:
@@ -171,26 +151,50 @@ class Engine:
         return [task for task in self._tasks if task is not None]
 
     def compile(self, report: Callable[[int, int], None]) -> None:
-        """Compile, or read from JAX's cache, all programs, by running them once.
+        """Compile, or read from JAX's cache, what serving cannot do without, by running it once.
+
+        The sizes between the smallest and the largest can wait: see `compile_between`.
 
         Args:
             report: called with how many programs are done and how many there are.
         """
-        asks_nothing = self._sampling_of(SamplingSettings())
-        report(0, 2)
-        self._fill(0, self._unconditional, 0, asks_nothing)
+        request = SlotRequest("compile", *self._unconditional, seed=0, sampling=SamplingSettings())
+        sizes = sorted({min(self._decode_chunk), max(self._decode_chunk)})
+        total = len(sizes) + 1
+        report(0, total)
+        self.admit(request)
         jax.block_until_ready(self._image_of(0))
-        report(1, 2)
-        self._advance(0)
-        self._free(0)
-        jax.block_until_ready(self._tiles)
-        report(2, 2)
+        report(1, total)
+        for done, size in enumerate(sizes, start=2):
+            self._batch = self._decode_chunk[size](self._weights.params, self._batch)
+            jax.block_until_ready(self._batch.positions)
+            report(done, total)
+        self.cancel(request.key)
+
+    def compile_between(self) -> None:
+        """Begin to compile the sizes that `compile` left out, in the background.
+
+        Until a size is there, the next larger program that is does its work, slower, with the same
+        result.
+        """
+        arguments = self._weights.params, self._batch
+        # Not the arrays: the next call takes the batch away.
+        shapes = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape, part.dtype), arguments)
+        pool = ThreadPoolExecutor(1, "compile")
+        for size in sorted(self._decode_chunk)[1:-1]:
+            self._compiling[size] = pool.submit(_compile, self._decode_chunk[size], shapes)
+        pool.shutdown(wait=False)
 
     def admit(self, request: SlotRequest) -> None:
         """Put a task into the lowest free slot; there must be one."""
         slot = self._tasks.index(None)
-        prompt = self._prompts.get(request.ids, request.mask)
-        self._fill(slot, prompt, request.seed, self._sampling_of(request.sampling))
+        self._batch = self._fill_slot(
+            self._batch,
+            np.int32(slot),
+            self._prompt_of(request),
+            np.uint32(request.seed),
+            self._sampling_of(request),
+        )
         self._tasks[slot] = request.key
         self._drawn[slot] = 0
 
@@ -208,8 +212,7 @@ class Engine:
             The images that are complete with it; their slots are free again.
         """
         busy = [slot for slot, task in enumerate(self._tasks) if task is not None]
-        for tile in sorted({slot // self._tile_slots for slot in busy}):
-            self._advance(tile)
+        self._batch = self._program_for(busy[-1] + 1)(self._weights.params, self._batch)
         finished: list[SlotImage] = []
         for slot in busy:
             task = self._tasks[slot]
@@ -217,7 +220,7 @@ class Engine:
             if task is not None and self._drawn[slot] == self.image_length:
                 finished.append(self._finish(task, slot))
                 self._free(slot)
-        jax.block_until_ready(self._tiles)
+        jax.block_until_ready(self._batch.positions)
         return finished
 
     def draw_all(
@@ -245,21 +248,15 @@ class Engine:
         running = sorted((task, drawn) for task, drawn in pairs if task is not None)
         return list({task_id: drawn for (task_id, _), drawn in running}.items())
 
-    def _add_tile(self, most_slots: int) -> None:
-        tile = self._create_batch(self._tile_slots, self._unconditional)
-        self._tiles.append(jax.block_until_ready(tile))
-        more = min(self._tile_slots, most_slots - self.slots)
-        self._tasks += [None] * more
-        self._drawn += [0] * more
+    def _program_for(self, slots: int) -> Wrapped:
+        """The smallest program for that many slots that is not being compiled.
 
-    def _advance(self, tile: int) -> None:
-        self._tiles[tile] = self._decode_chunk(self._weights.params, self._tiles[tile])
-
-    def _fill(self, slot: int, prompt: Prompt, seed: int, sampling: SlotSampling) -> None:
-        tile, place = divmod(slot, self._tile_slots)
-        self._tiles[tile] = self._fill_slot(
-            self._tiles[tile], np.int32(place), prompt, np.uint32(seed), sampling
-        )
+        One whose compilation failed compiles again when it is called, and raises here and not in
+        the background.
+        """
+        busy = {size for size, work in self._compiling.items() if not work.done()}
+        size = min(size for size in self._decode_chunk if size >= slots and size not in busy)
+        return self._decode_chunk[size]
 
     def _finish(self, task: TaskKey, slot: int) -> SlotImage:
         pixels, sound = map(np.asarray, self._image_of(slot))
@@ -267,20 +264,30 @@ class Engine:
         return SlotImage(task, pixels, tuple(part for part, is_sound in parts if not is_sound))
 
     def _free(self, slot: int) -> None:
-        tile, place = divmod(slot, self._tile_slots)
         self._tasks[slot] = None
-        self._tiles[tile] = self._empty_slot(self._tiles[tile], np.int32(place))
+        self._batch = self._empty_slot(self._batch, np.int32(slot))
 
     def _image_of(self, slot: int) -> tuple[jax.Array, jax.Array]:
-        tile, place = divmod(slot, self._tile_slots)
-        batch = self._tiles[tile]
+        batch = self._batch
         return self._draw_image(
-            self._weights.vqgan_params, batch.tokens, batch.sound, np.int32(place)
+            self._weights.vqgan_params, batch.tokens, batch.sound, np.int32(slot)
         )
 
-    def _sampling_of(self, sampling: SamplingSettings) -> SlotSampling:
+    def _prompt_of(self, request: SlotRequest) -> Prompt:
+        key = request.ids.tobytes() + request.mask.tobytes()
+        prompt = self._prompts.pop(key, None)
+        if prompt is None:
+            prompt = self._prefill(self._weights.params, request.ids, request.mask)
+        self._prompts[key] = prompt
+        if len(self._prompts) > REMEMBERED_PROMPTS:
+            self._prompts.popitem(last=False)
+        return prompt
+
+    def _sampling_of(self, request: SlotRequest) -> SlotSampling:
         """The settings of a task; the checkpoint's own where it leaves one open."""
-        asked = {name: value for name, value in asdict(sampling).items() if value is not None}
+        asked = {
+            name: value for name, value in asdict(request.sampling).items() if value is not None
+        }
         settings = replace(self._defaults, **asked)
         return SlotSampling(
             jnp.float32(settings.cond_scale),
@@ -290,10 +297,12 @@ class Engine:
         )
 
 
-def tile_slots(slots: int) -> int:
-    """Slots of a tile, of an engine with so many slots.
+def _batch_sizes(slots: int) -> list[int]:
+    """Powers of two below `slots`, and `slots` itself: 1, 2, 4, 6 for 6."""
+    powers = [2**power for power in range(slots.bit_length()) if 2**power < slots]
+    return [*powers, slots]
 
-    A chunk costs the same however many slots of its tile are busy. An accelerator advances one wide
-    tile in the time of a narrow one; a CPU does not.
-    """
-    return min(slots, CPU_TILE_SLOTS) if jax.default_backend() == "cpu" else slots
+
+def _compile(program: Wrapped, shapes: tuple[object, ...]) -> None:
+    """What a call with arguments of these shapes would do first; it then finds it done."""
+    program.lower(*shapes).compile()

@@ -109,18 +109,17 @@ def empty_slot(batch: SlotBatch, slot: Int[Array, ""]) -> SlotBatch:
 def decode_chunk(
     model: DalleBart,
     codebook_size: int,
+    used: int,
     steps: int,
     params: Params,
     batch: SlotBatch,
 ) -> SlotBatch:
-    """Draw up to `steps` more tokens in each slot.
+    """Draw up to `steps` more tokens in each of the first `used` slots.
 
-    A slot's tokens depend on its own prompt, seed, settings and position only, and on S: compiled
-    for another number of rows, norms, softmax and products round in another way. Ids outside the
+    A slot's tokens depend on its own prompt, seed, settings and position only. Ids outside the
     codebook are never drawn: one of them would turn the whole image to NaN.
     """
     config = model.config
-    slots = batch.positions.shape[0]
 
     def step(part: SlotBatch, _: None) -> tuple[SlotBatch, None]:
         places = jnp.minimum(part.positions, config.image_length - 1)
@@ -135,7 +134,7 @@ def decode_chunk(
             _as_rows(part.cross_mask),
             method=DalleBart.decode_step,
         )
-        logits = logits.reshape(slots, 2, -1)[:, :, :codebook_size]
+        logits = logits.reshape(used, 2, -1)[:, :, :codebook_size]
         keys = jax.vmap(jax.random.fold_in)(part.seeds, places)
         drawn = sample(keys, logits[:, 0], logits[:, 1], part.settings)
         live = part.positions < config.image_length
@@ -147,7 +146,9 @@ def decode_chunk(
             past=_as_pairs(past),
         ), None
 
-    return jax.lax.scan(step, batch, length=steps)[0]
+    part = jax.tree.map(lambda all_: all_[:used], batch)
+    part, _ = jax.lax.scan(step, part, length=steps)
+    return jax.tree.map(lambda all_, new: all_.at[:used].set(new), batch, part)
 
 
 def draw_image(

@@ -187,8 +187,8 @@ def answer(
         settings = SlotSampling(scale, jnp.float32(1), jnp.int32(1), jnp.float32(1))
         row = prompt(slot % prompts)
         batch = fill_slot(batch, jnp.int32(slot), row, jnp.uint32(0), settings)
-    length = batch.tokens.shape[1]
-    batch = decode_chunk(model, codebook_size, length, params, batch)
+    slots, length = batch.tokens.shape
+    batch = decode_chunk(model, codebook_size, slots, length, params, batch)
     return Answers(encoder[:-1], logits, cached, tuple(jnp.split(batch.tokens, len(GREEDY))))
 
 

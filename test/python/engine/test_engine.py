@@ -1,5 +1,6 @@
 """The engine on golden checkpoints: prompt ids in, upstream's tokens and pixels out."""
 
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from support.goldens import VQGAN_FOLDER, golden, model_folder, steps_to_compare
 
 from sidecar.checkpoint.folder import load_weights, open_checkpoint
 from sidecar.checkpoint.sampling_defaults import UPSTREAM_SAMPLING
-from sidecar.engine.engine import CPU_TILE_SLOTS, Engine, SlotRequest
+from sidecar.engine.engine import Engine, SlotRequest
 from sidecar.wire.messages import SamplingSettings
 
 GREEDY = replace(UPSTREAM_SAMPLING, top_k=1)
@@ -58,8 +59,11 @@ def run(engine, requests=()):
 
 def tokens_in_slot(engine, slot):
     """What the slot drew; the engine itself never needs to look."""
-    tile, place = divmod(slot, CPU_TILE_SLOTS)
-    return np.asarray(engine._tiles[tile].tokens[place])
+    return np.asarray(engine._batch.tokens[slot])
+
+
+def engine_batches(engine):
+    return [engine._batch]
 
 
 @pytest.mark.parametrize("name", ["mini-scan", "variant-hot-extra-ids"])
@@ -128,7 +132,7 @@ def test_a_free_slot_asks_for_nothing_whatever_its_last_task_asked_for(engine, w
     elif end == "cancelled":
         engine.step()
     engine.cancel(("wide", 1))
-    for batch in engine._tiles:
+    for batch in engine_batches(engine):
         assert {float(value) for part in batch.settings for value in part} == {1.0}
         assert set(np.asarray(batch.positions)) == {64}
 
@@ -183,12 +187,33 @@ def test_compile_reports_its_programs_and_serving_any_number_compiles_nothing_mo
     engine = make_engine(slots=5)
     reports = []
     engine.compile(lambda done, total: reports.append((done, total)))
-    assert reports == [(0, 2), (1, 2), (2, 2)]
+    assert reports == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert engine.free_slots == 5
+    with counting_compilations() as between:
+        engine.compile_between()
+        for work in engine._compiling.values():
+            work.result()
+    assert list(engine._compiling) == [2, 4]
+    assert len(between) == 2
     with counting_compilations() as in_service:
         for count in (1, 2, 3, 4, 5):
             run(engine, [golden_task(want, i % 4, task_id=str(i), seed=i) for i in range(count)])
     assert in_service == []
+
+
+def test_until_a_program_is_compiled_a_larger_one_draws_the_same_images(engine, want):
+    def two_images():
+        requests = [golden_task(want, row, seed=row, sampling=SamplingSettings()) for row in (0, 1)]
+        return run(engine, requests)
+
+    usual = two_images()
+    engine._compiling[2] = Future()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(engine._decode_chunk, 2, None)
+        larger = two_images()
+    engine._compiling[2].set_result(None)
+    for row in ("row 0", "row 1"):
+        np.testing.assert_array_equal(larger[row], usual[row])
 
 
 @given(data=st.data(), row=st.integers(0, 2), scale=st.sampled_from([1.0, 10.0]))

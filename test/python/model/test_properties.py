@@ -72,7 +72,7 @@ def draw_greedily(model, params, encoder, mask):
         batch = fill_slot(batch, jnp.int32(slot), prompt, jnp.uint32(slot), one)
     batch = batch._replace(cross=jax.tree.map(lambda rows: rows.at[1, 1].mul(3), batch.cross))
     length = model.config.image_length
-    return decode_chunk(model, CODEBOOK, length, params, batch).tokens
+    return decode_chunk(model, CODEBOOK, ROWS, length, params, batch).tokens
 
 
 @pytest.mark.parametrize("ln_positions", ["normformer", "preln", "cogview", "subln", "swinv2"])
