@@ -228,7 +228,7 @@ export async function runServer(flags, env = {}) {
  * @param {string} folder
  * @param {ServerOptions} options
  */
-function spawnServer(folder, { program, flags = [], env = {}, shellLimit }) {
+export function spawnServer(folder, { program, flags = [], env = {}, shellLimit }) {
   const hasModel = flags.includes("--checkpoint") || flags.includes("--model_version");
   const ownModel = ["--checkpoint", "{folder}", "--cache_dir", "none"];
   const fill = (/** @type {string} */ text) => text.replaceAll("{folder}", folder);

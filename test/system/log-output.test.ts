@@ -1,12 +1,12 @@
 /** A log that cannot be written is never a reason to stop serving, or not to end. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, readSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import path from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { spawnServer } from "../harness/built-server.mjs";
 import { readHealth } from "../harness/health.mjs";
-import { MAIN } from "../harness/paths.mjs";
 import { PATIENCE_MS, until } from "../harness/until.mjs";
 import { makeFolder } from "../support/folder.js";
 
@@ -32,10 +32,19 @@ async function findPort(): Promise<number> {
 /** The built server with its log in a file, after a command of the shell; it has no sidecar that works. */
 async function startLoggingTo(file: string, shellLimit = ":") {
   const port = await findPort();
-  const flags = ["--port", String(port), "--host", "127.0.0.1", "--model_version", "Nano"];
-  const server = [process.execPath, MAIN, ...flags, "--sidecar_python", "/nonexistent/python"];
-  const script = `${shellLimit}; file=$1; shift; exec "$@" >> "$file"`;
-  const child = spawn("/bin/sh", ["-c", script, "sh", file, ...server], { stdio: "ignore" });
+  const folder = makeFolder();
+  mkdirSync(path.join(folder, "tmp"));
+  const child = spawnServer(folder, {
+    flags: [
+      "--port",
+      `${port}`,
+      "--model_version",
+      "Nano",
+      "--sidecar_python",
+      "/nonexistent/python",
+    ],
+    shellLimit: `${shellLimit}; exec >> "${file}"`,
+  });
   const exited = once(child, "exit");
   onTestFinished(() => {
     child.kill("SIGKILL");
