@@ -22,7 +22,7 @@ interface Arguments {
   readonly problems: readonly string[];
 }
 
-export interface Environment {
+interface Environment {
   readonly values: ReadonlyMap<string, RawValue>;
   /** What was ignored, a sentence each. */
   readonly warnings: readonly string[];
@@ -54,7 +54,7 @@ export function readFlags(argv: readonly string[]): Arguments {
       const flag = FLAGS.find((known) => known.name === name);
       const text = given ?? (flag?.isSwitch === true ? "true" : null);
       if (flag === undefined) {
-        problems.push(describeUnknown("flag", `--${written}`, name, (valid) => `--${valid}`));
+        problems.push(describeUnknown(written, name));
       } else if (text === null) problems.push(`--${name} needs a value: ${flag.placeholder}`);
       else values.set(name, { text, source: `--${name}` });
     }
@@ -78,25 +78,20 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     else if (name !== undefined) values.set(name, { text, source: variable });
     else if (!OTHER_VARIABLES.test(variable)) unknown.push(describeVariable(variable));
   }
-  return { values, warnings: [...describeIgnored(unknown), ...describeLinks(links)] };
+  const warnings: string[] = [];
+  if (unknown.length > 0)
+    warnings.push(`Ignored environment variables that are not settings: ${unknown.join(", ")}`);
+  if (links.length > 0) {
+    const remedy = "enableServiceLinks: false in the pod's specification turns them off";
+    const names = links.join(", ");
+    warnings.push(`Ignored the service links of Kubernetes or Docker in ${names}; ${remedy}`);
+  }
+  return { values, warnings };
 }
 
 function describeVariable(variable: string): string {
   const nearest = findNearest(variable.slice(ENV_PREFIX.length).toLowerCase(), FLAG_NAMES);
   return nearest === null ? variable : `${variable} (did you mean ${envName(nearest)}?)`;
-}
-
-function describeIgnored(unknown: readonly string[]): string[] {
-  return unknown.length === 0
-    ? []
-    : [`Ignored environment variables that are not settings: ${unknown.join(", ")}`];
-}
-
-function describeLinks(links: readonly string[]): string[] {
-  const remedy = "enableServiceLinks: false in the pod's specification turns them off";
-  return links.length === 0
-    ? []
-    : [`Ignored the service links of Kubernetes or Docker in ${links.join(", ")}; ${remedy}`];
 }
 
 /** Checks the values against the table; every wrong one becomes a sentence in `problems`. */
@@ -116,16 +111,10 @@ export function checkValues(values: ReadonlyMap<string, RawValue>): {
   return { settings: null, problems };
 }
 
-function describeUnknown(
-  kind: string,
-  written: string,
-  name: string,
-  show: (valid: string) => string,
-): string {
+function describeUnknown(written: string, name: string): string {
   const nearest = findNearest(name, FLAG_NAMES);
-  const hint =
-    nearest === null ? "--help all lists the valid ones" : `did you mean ${show(nearest)}?`;
-  return `unknown ${kind} ${quote(written)}: ${hint}`;
+  const hint = nearest === null ? "--help all lists the valid ones" : `did you mean --${nearest}?`;
+  return `unknown flag ${quote(`--${written}`)}: ${hint}`;
 }
 
 function quote(text: string): string {

@@ -1,16 +1,14 @@
 /** The table of models. */
-import { readFile, truncate, writeFile } from "node:fs/promises";
+import { truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, test } from "vitest";
-import { formatModels, OVERHEAD_BYTES } from "../../src/commands/models.js";
+import { formatModels } from "../../src/commands/models.js";
 import { findWeights } from "../../src/checkpoint/installed.js";
 import { Machine } from "../support/machine.js";
 
 const MINI = "dalle-mini/dalle-mini";
 const VQGAN = "dalle-mini/vqgan_imagenet_f16_16384";
 const SHARDS = ["flax_model-00001-of-00002.msgpack", "flax_model-00002-of-00002.msgpack"] as const;
-const MEMORY_CHECK = new URL("../../sidecar/checkpoint/memory_check.py", import.meta.url);
 
 let machine: Machine;
 beforeEach(() => {
@@ -57,11 +55,5 @@ describe("models", () => {
     }
     expect(findWeights("Mini", placesOf(machine))).toMatchObject({ checkpoint: mini });
     expect(formatModels(placesOf(machine), 8)).toContain(`${mini} (0.3 GB)`);
-  });
-
-  test("counts the same memory beside the weights as the sidecar does", async () => {
-    const program = await readFile(fileURLToPath(MEMORY_CHECK), "utf8");
-    const [, digits = ""] = /^_?OVERHEAD_BYTES = ([\d_]+)$/m.exec(program) ?? [];
-    expect(Number(digits.replaceAll("_", ""))).toBe(OVERHEAD_BYTES);
   });
 });
