@@ -6,7 +6,7 @@ import zmq
 
 from sidecar.wire.frames import MAX_PAYLOAD_BYTES
 
-_HIGH_WATER_MARK = 1000
+HIGH_WATER_MARK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ def connect(context: zmq.Context[zmq.Socket[bytes]], connection: Connection) -> 
     dealer = context.socket(zmq.DEALER)
     dealer.setsockopt(zmq.IDENTITY, connection.identity.encode())
     dealer.setsockopt(zmq.MAXMSGSIZE, MAX_PAYLOAD_BYTES)
-    dealer.setsockopt(zmq.SNDHWM, _HIGH_WATER_MARK)
-    dealer.setsockopt(zmq.RCVHWM, _HIGH_WATER_MARK)
+    dealer.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
+    dealer.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
     dealer.setsockopt(zmq.IPV6, int("[" in connection.endpoint))
     if connection.keys is not None:
         dealer.setsockopt(zmq.CURVE_SERVERKEY, connection.keys.server_key.encode())

@@ -88,7 +88,11 @@ def _read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, SamplingS
         prog="python -m sidecar.draw", description="Draw images without a server."
     )
     parser.add_argument("prompt")
-    parser.add_argument("--checkpoint", required=True, help="a folder, or hf:owner/name[@revision]")
+    parser.add_argument(
+        "--checkpoint",
+        default=str(Path(__file__).parents[1] / "checkpoints" / "nano"),
+        help="a folder, or hf:owner/name[@revision]; default: the embedded Nano",
+    )
     parser.add_argument("--vqgan", help="the same; default: in the checkpoint or beside it")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a PNG file")
     parser.add_argument("--count", type=int, default=1, help="1 writes cat.png, 2 cat-1.png...")

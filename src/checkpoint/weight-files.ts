@@ -6,10 +6,10 @@ import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 
-const WEIGHTS_FILE = "flax_model.msgpack";
-const INDEX_FILE = "flax_model.msgpack.index.json";
-const MAX_INDEX_BYTES = 2 ** 24;
-const MAX_NAME_LENGTH = 256;
+export const WEIGHTS_FILE = "flax_model.msgpack";
+export const INDEX_FILE = "flax_model.msgpack.index.json";
+export const MAX_INDEX_BYTES = 2 ** 24;
+export const MAX_NAME_LENGTH = 256;
 
 const indexSchema = z.object({
   weight_map: z

@@ -6,8 +6,9 @@ describe("seeds", () => {
     expect(createSeeds(4_294_967_294, 4)).toEqual([4_294_967_294, 4_294_967_295, 0, 1]);
   });
 
-  test("are drawn when none is given: integers of 32 bits, all different in one request", () => {
+  test("count up from a drawn one when none is given: integers of 32 bits, all different", () => {
     const seeds = createSeeds(null, 100);
+    expect(seeds).toEqual(createSeeds(seeds[0] ?? null, 100));
     expect(new Set(seeds).size).toBe(100);
     expect(seeds.every((seed) => Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)).toBe(true);
   });

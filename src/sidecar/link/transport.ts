@@ -8,7 +8,7 @@ import { Gatekeeper, type SidecarKeys } from "./curve.js";
 /** The longest path of a Unix socket, in bytes, without the zero at its end. */
 const MAX_SOCKET_PATH_BYTES = 107;
 /** A fuse only: the number of open tasks is limited long before. */
-const HIGH_WATER_MARK = 1000;
+export const HIGH_WATER_MARK = 1000;
 
 /** Exchanges frames with named peers. It does not know what the frames mean. */
 export interface Transport {
